@@ -1,0 +1,258 @@
+"""The plan: one configuration as canonical data, the only thing that control hands to workers.
+
+A plan is text, one JSON record a line, in this order: settings, identity, backends, tables, segments,
+areas, routes (file order: it decides between equals), flags. Its name is the SHA-256 of those bytes. Encoding is
+canonical: fields in declaration order, defaults left out, mappings as the config layer ordered them.
+
+Anyone may lower a plan to something that runs: `proxy.core.generation` builds Python callables, `explain`
+walks the same callables, another engine may write its own configuration from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from proxy.core.model import BUCKETING, Backend, Fallback
+
+FORMAT = 1
+"""The version of the records below; a worker refuses a plan of another format."""
+
+Logic = Any
+"""A JsonLogic expression as JSON data: text, number, bool, null, list, or one-key mapping."""
+
+SourceKind = Literal["header", "cookie", "path", "host", "account"]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A piece of a record."""
+
+
+class _Record(_Part, frozen=True, kw_only=True, tag_field="kind"):
+    """A line of a plan."""
+
+
+class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
+    """What holds for every request."""
+
+    format: int
+    bucketing: int
+    otherwise: Backend
+    public_origin: str | None = None  # scheme://host[:port], no trailing slash
+    cookies_legacy: tuple[str, ...] = ()  # names that belong to legacy alone
+    cookies_new: tuple[str, ...] = ()
+
+
+class Source(_Part, frozen=True, kw_only=True):
+    """One place where an account or region may stand, tried in the order written.
+
+    `name` is a lower-case header name, a cookie name, a path pattern (`/accounts/{account}/**`), a host
+    pattern (`{account}.shop.example`), or, for kind `account`, the name of an attribute in the register.
+    """
+
+    source: SourceKind
+    name: str
+    place: str
+
+
+class Identity(_Record, frozen=True, kw_only=True, tag="identity"):
+    """Who is asking, and who may say so."""
+
+    trusted_from: tuple[str, ...] = ()  # CIDR
+    account: tuple[Source, ...] = ()
+    region: tuple[Source, ...] = ()
+
+
+class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
+    """How one of the two systems is reached. Seconds; `max_in_flight` is per node, None is unlimited."""
+
+    name: Backend
+    urls: tuple[str, ...]  # http://host:port, no path
+    timeout_s: float = 20.0  # longest silence while waiting for the head or the next byte
+    connect_s: float = 2.0
+    total_s: float | None = None
+    health: str | None = None  # path of the probe
+    max_in_flight: int | None = None
+    headers_set: tuple[tuple[str, str], ...] = ()  # values already read from file: and env:
+    headers_remove: tuple[str, ...] = ()
+    place: str
+
+
+class TableRef(_Record, frozen=True, kw_only=True, tag="table"):
+    """A mapped file of accounts, named by the SHA-256 of its bytes (`proxy.core.table`)."""
+
+    digest: str
+    file: str  # as written in routes.yaml
+    entries: int
+
+
+class Segment(_Record, frozen=True, kw_only=True, tag="segment"):
+    """A named set of accounts or condition. Keys that are given must all hold; lists mean any of.
+
+    A segment names only segments that stand before it in the plan.
+    """
+
+    name: str
+    place: str
+    accounts: str | None = None  # a table's digest
+    attributes: dict[str, tuple[str, ...]] | None = None
+    regions: tuple[str, ...] | None = None
+    any_of: tuple[str, ...] | None = None
+    all_of: tuple[str, ...] | None = None
+    none_of: tuple[str, ...] | None = None
+
+
+class Register(_Record, frozen=True, kw_only=True, tag="register"):
+    """The known accounts with their attributes: a table whose values are JSON objects of text."""
+
+    table: str
+
+
+class Area(_Record, frozen=True, kw_only=True, tag="area"):
+    """A business capability that moves as one."""
+
+    name: str
+    place: str
+    owner: str | None = None
+    runbook: str | None = None
+    flag: str  # the flag's key; the area's name when none was written
+    flag_place: str | None = None  # where `flag:` is written; None: implied
+    fallback: Fallback = Fallback.NEVER
+    retired: bool = False
+
+
+class Route(_Record, frozen=True, kw_only=True, tag="route"):
+    """What belongs to an area. Keys that are given must all hold; lists mean any of."""
+
+    id: str  # AREA/ID
+    area: str
+    place: str
+    host: str | None = None  # lower-case; `*.shop.example` is a wildcard
+    path: str  # `/orders/{id}`, `/api/orders/**`, `regex:…`
+    methods: tuple[str, ...] | None = None
+    headers: dict[str, tuple[str, ...]] | None = None  # lower-case names; any of the exact values
+    query: dict[str, tuple[str, ...]] | None = None
+    cookies: dict[str, tuple[str, ...]] | None = None
+    segment: tuple[str, ...] | None = None
+    region: tuple[str, ...] | None = None
+    account: tuple[str, ...] | None = None
+    to: Backend | None = None
+    rewrite_legacy: str | None = None
+    rewrite_new: str | None = None
+
+
+class Clause(_Part, frozen=True, kw_only=True):
+    """One step of a flag: the first clause whose predicate holds gives the outcome.
+
+    `when` None holds always. `then` is text (a variant), null (the default), `{"fractional": […]}`, or any
+    other expression that gives a variant's name. `$ref`s are already replaced by what they name.
+    """
+
+    id: str  # position from 1
+    place: str
+    when: Logic = None
+    then: Logic = None
+
+
+class Flag(_Record, frozen=True, kw_only=True, tag="flag"):
+    """A flagd flag, compiled to clauses."""
+
+    key: str
+    place: str
+    enabled: bool
+    variants: dict[str, Any]  # name → value; only the values "new" and "legacy" name a backend
+    default: str | None = None
+    clauses: tuple[Clause, ...] = ()
+    managed: bool = False  # the shape that `canary` writes (docs/flags.md)
+
+
+Record = Settings | Identity | BackendSpec | TableRef | Register | Segment | Area | Route | Flag
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole configuration, in memory, before it is written or after it is read."""
+
+    settings: Settings
+    identity: Identity
+    backends: tuple[BackendSpec, ...]  # legacy, new
+    tables: tuple[TableRef, ...] = ()
+    register: Register | None = None
+    segments: tuple[Segment, ...] = ()
+    areas: tuple[Area, ...] = ()
+    routes: tuple[Route, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+    def records(self) -> Iterator[Record]:
+        """Every record in canonical order."""
+        yield self.settings
+        yield self.identity
+        yield from self.backends
+        yield from self.tables
+        if self.register is not None:
+            yield self.register
+        yield from self.segments
+        yield from self.areas
+        yield from self.routes
+        yield from self.flags
+
+
+def new_settings(*, otherwise: Backend, **rest: Any) -> Settings:
+    """Settings of the current format and bucketing."""
+    return Settings(format=FORMAT, bucketing=BUCKETING, otherwise=otherwise, **rest)
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """The canonical text of a plan: what is hashed, written and mapped."""
+    return _encoder.encode_lines(plan.records())
+
+
+def plan_name(text: bytes) -> str:
+    """The plan's content address: 64 hex digits. People are shown the first 12."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def decode_record(line: bytes) -> Record:
+    """One line back to a record.
+
+    Raises:
+        msgspec.ValidationError: the line is of another format or damaged.
+    """
+    return _decoder.decode(line)
+
+
+def decode_plan(text: bytes) -> Plan:
+    """A plan back from its canonical text (used off the traffic path; workers decode line by line)."""
+    return gather(decode_record(line) for line in text.splitlines())
+
+
+def gather(records: Iterable[Record]) -> Plan:
+    """Sort records by kind into a plan.
+
+    Raises:
+        ValueError: settings or identity are missing.
+    """
+    kinds: dict[type[Any], list[Any]] = {}
+    for record in records:
+        kinds.setdefault(type(record), []).append(record)
+    try:
+        (settings,), (identity,) = kinds[Settings], kinds[Identity]
+    except (KeyError, ValueError):
+        raise ValueError("a plan has exactly one settings and one identity record") from None
+    register = kinds.get(Register, [None])
+    return Plan(
+        settings=settings,
+        identity=identity,
+        backends=tuple(kinds.get(BackendSpec, ())),
+        tables=tuple(kinds.get(TableRef, ())),
+        register=register[0],
+        segments=tuple(kinds.get(Segment, ())),
+        areas=tuple(kinds.get(Area, ())),
+        routes=tuple(kinds.get(Route, ())),
+        flags=tuple(kinds.get(Flag, ())),
+    )
