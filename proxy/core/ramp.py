@@ -1,0 +1,96 @@
+"""flagd's `fractional`: split accounts, or any value, over variants by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from proxy.core.bucketing import MOST_WEIGHT, bucket_of_value, ramp
+
+Placed = tuple[Any, int | None]
+"""(variant or None for the default, the bucket where there is one)."""
+
+NOWHERE: Placed = (None, None)
+
+
+def lower_fractional(
+    arguments: Sequence[Any], runs: Sequence[Callable[[Any], Any]], flag: str, *, reads_account: bool
+) -> Callable[[Any], Placed]:
+    """Lower one `fractional`.
+
+    Args:
+        arguments: as written, to see whether it is the shorthand with fixed weights.
+        runs: the same, lowered.
+        flag: the flag's key, part of what the shorthand hashes.
+        reads_account: whether the bucketing value is made from the account. Without an account such a
+            step gives the default: flagd would put everyone who has none into one bucket.
+    """
+    fixed = _fixed_shares(arguments)
+    if fixed is not None:
+        return _shorthand(fixed, flag)
+
+    def place(data: Any) -> Placed:
+        values = [run(data) for run in runs]
+        if not values:
+            return NOWHERE
+        account = data.value("targetingKey") if hasattr(data, "in_segment") else None
+        if isinstance(values[0], list):
+            if not isinstance(account, str) or not account:
+                return NOWHERE
+            by: Any = [flag, account]
+        else:
+            by = values.pop(0)
+            if by is None or (reads_account and not account):
+                return NOWHERE
+        shares = _shares(values)
+        total = sum(weight for _, weight in shares) if shares else 0
+        if shares is None or not 0 < total <= MOST_WEIGHT:
+            return NOWHERE
+        return _pick(shares, bucket_of_value(by, total))
+
+    return place
+
+
+def _shorthand(shares: list[tuple[Any, int]], flag: str) -> Callable[[Any], Placed]:
+    total = sum(weight for _, weight in shares)
+    if not 0 < total <= MOST_WEIGHT:
+        return lambda data: NOWHERE
+    place_of = ramp(flag)
+
+    def place(data: Any) -> Placed:
+        account = data.value("targetingKey") if hasattr(data, "in_segment") else None
+        return _pick(shares, place_of(account, total)) if account else NOWHERE
+
+    return place
+
+
+def _pick(shares: list[tuple[Any, int]], place: int) -> Placed:
+    end = 0
+    for variant, weight in shares:
+        end += weight
+        if place < end:
+            return variant, place
+    return NOWHERE
+
+
+def _fixed_shares(arguments: Sequence[Any]) -> list[tuple[Any, int]] | None:
+    """The shares of a shorthand that computes nothing; None for any other."""
+    if not arguments or any(isinstance(part, dict) for pair in arguments if isinstance(pair, list) for part in pair):
+        return None
+    return _shares(arguments)
+
+
+def _shares(values: Sequence[Any]) -> list[tuple[Any, int]] | None:
+    shares: list[tuple[Any, int]] = []
+    for value in values:
+        match value:
+            case [variant]:
+                shares.append((variant, 1))
+            case [variant, bool()]:
+                return None
+            case [variant, int() as weight]:
+                # Negative weights come out of rollout arithmetic; flagd reads them as none.
+                shares.append((variant, max(0, weight)))
+            case _:
+                return None
+    return shares
