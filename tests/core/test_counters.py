@@ -1,0 +1,121 @@
+"""Counters survive their writer, and any process may read them."""
+
+from __future__ import annotations
+
+import mmap
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from proxy.core.counters import OVERFLOW, PAGE_BYTES, Counters, is_gauge
+
+REQUESTS = 'strangler_requests_total{area="orders",backend="new",status="2xx"}'
+
+
+def page(size: int = PAGE_BYTES) -> memoryview:
+    return memoryview(bytearray(size))
+
+
+def test_a_series_keeps_its_index_and_its_count() -> None:
+    counters = Counters(page())
+    index = counters.series(REQUESTS)
+    counters.cells[index] += 3
+    assert counters.series(REQUESTS) == index
+    assert dict(counters.items()) == {OVERFLOW: 0, REQUESTS: 3}
+
+
+def test_a_successor_continues_where_a_killed_worker_stopped() -> None:
+    buffer = page()
+    first = Counters(buffer)
+    first.cells[first.series(REQUESTS)] += 2
+    second = Counters(buffer)
+    second.cells[second.series(REQUESTS)] += 5
+    second.series("strangler_new_after_the_crash_total")
+    assert dict(second.items())[REQUESTS] == 7
+    assert len(dict(second.items())) == 3
+
+
+def test_a_name_that_was_not_published_before_the_crash_is_overwritten() -> None:
+    buffer = page()
+    counters = Counters(buffer)
+    counters.series("a_total")
+    published = bytes(buffer[8:16])
+    counters.series("half_written_total")
+    buffer[8:16] = published
+    successor = Counters(buffer)
+    successor.cells[successor.series("b_total")] = 9
+    assert dict(Counters(buffer).items()) == {OVERFLOW: 0, "a_total": 0, "b_total": 9}
+
+
+def test_a_full_page_counts_into_the_overflow_cell_and_says_so() -> None:
+    counters = Counters(page(4096))
+    indexes = [counters.series(f"s{number}_total") for number in range(100)]
+    for index in indexes:
+        counters.cells[index] += 1
+    values = dict(counters.items())
+    assert counters.refused > 0
+    assert values[OVERFLOW] == counters.refused
+    assert sum(values.values()) == 100
+
+
+def test_names_too_long_for_the_room_left_overflow_without_harming_the_cells() -> None:
+    counters = Counters(page(4096))
+    kept = counters.series("kept_total")
+    counters.cells[kept] = 7
+    counters.cells[counters.series("x" * 5000)] += 1
+    assert dict(counters.items()) == {OVERFLOW: 1, "kept_total": 7}
+
+
+def test_a_starting_worker_resets_levels_but_never_counts() -> None:
+    counters = Counters(page())
+    for name in ('strangler_connections_open{side="client"}', "strangler_in_flight", "strangler_requests_total"):
+        counters.cells[counters.series(name)] = 4
+    counters.reset_gauges()
+    values = dict(counters.items())
+    assert [value for name, value in values.items() if is_gauge(name)] == [0, 0]
+    assert values["strangler_requests_total"] == 4
+
+
+def test_a_reader_sees_series_that_appear_after_it_opened_the_page() -> None:
+    buffer = page()
+    reader = Counters(buffer.toreadonly())
+    assert dict(reader.items()) == {}
+    writer = Counters(buffer)
+    writer.cells[writer.series("late_total")] += 1
+    assert dict(reader.items()) == {OVERFLOW: 0, "late_total": 1}
+
+
+def test_another_process_reads_what_this_one_counts(tmp_path: Path) -> None:
+    path = tmp_path / "counters"
+    path.write_bytes(bytes(PAGE_BYTES))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        view = memoryview(mapped)
+        counters = Counters(view)
+        counters.cells[counters.series(REQUESTS)] += 41
+        script = (
+            "import mmap, sys; from proxy.core.counters import Counters\n"
+            "f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)\n"
+            "print(dict(Counters(memoryview(m)).items())[sys.argv[2]])"
+        )
+        seen = subprocess.run(
+            [sys.executable, "-c", script, str(path), REQUESTS], capture_output=True, text=True, check=True
+        )
+        assert seen.stdout.strip() == "41"
+        counters.cells.release()
+        counters._words.release()
+        counters._text.release()
+        view.release()
+
+
+def test_a_page_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a counters page"):
+        Counters(memoryview(b"\x01" * 4096))
+    with pytest.raises(ValueError, match="at least 4096"):
+        Counters(page(512))
+
+
+def test_a_name_with_a_line_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="one line"):
+        Counters(page()).series("forged_total\nstrangler_requests_total")
