@@ -1,0 +1,105 @@
+# Needs Python 3.11 or newer, make, and a package index that pip knows. Everything else is in .venv, from the lock files.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+find_python = for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v "$$p" && break; done
+PYTHON ?= $(shell $(find_python))
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps
+
+## Two commands to begin with
+
+.PHONY: demo
+demo: $(VENV)/ready  ## two demo shops with the proxy in front; Ctrl-C ends all
+	@$(BIN)/strangler demo
+
+.PHONY: test
+test: check cover  ## every check, and every test with its coverage
+
+## Parts of `make test`
+
+.PHONY: check
+check: lint types layers  ## everything but the tests
+
+.PHONY: lint
+lint: $(VENV)/ready-dev  ## ruff, both as linter and as formatter
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --quiet --check
+
+.PHONY: types
+types: $(VENV)/ready-dev  ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: layers
+layers: $(VENV)/ready-dev  ## imports run one way
+	$(BIN)/lint-imports --no-timing 2>/dev/null || $(BIN)/lint-imports
+
+.PHONY: quick
+quick: $(VENV)/ready-dev  ## the tests without coverage; one part: make quick T=tests/core
+	$(BIN)/pytest -q $(T)
+
+.PHONY: cover
+cover: $(VENV)/ready-dev  ## the tests with branch coverage, of subprocesses too
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+## Figures; bounded, printed as tables, not part of `make test`
+
+.PHONY: bench
+bench: $(VENV)/ready-dev  ## CPU per proxied request beside nginx (about 3 minutes)
+	@$(BIN)/python -m bench
+
+.PHONY: prove
+prove: $(VENV)/ready-dev  ## shares, reloads under load, cost of a decision (about 5 minutes)
+	@$(BIN)/python -m prove
+
+## House-keeping
+
+.PHONY: fmt
+fmt: $(VENV)/ready-dev  ## format, and mend what ruff can mend
+	$(BIN)/ruff check --fix --quiet || true
+	$(BIN)/ruff format --quiet
+
+.PHONY: lock
+lock: $(VENV)/ready-dev  ## make requirements/*.txt anew from pyproject.toml; UPGRADE=1 takes the newest of everything
+	@$(BIN)/python -m pip --disable-pip-version-check --quiet install uv
+	$(LOCK) --extra dev pyproject.toml --output-file requirements/dev.txt
+	$(LOCK) --constraint requirements/dev.txt pyproject.toml --output-file requirements/runtime.txt
+	echo hatchling | $(LOCK) --constraint requirements/dev.txt - --output-file requirements/build.txt
+
+# One lock for every supported Python, on Linux and macOS; it names no index, so it works with anybody's mirror.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean:  ## remove everything that was made here
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+.PHONY: help
+help:  ## this list
+	@awk 'BEGIN {FS = ":.*  ## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
+		/^[a-z]+:.*  ## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# A changed lock makes a new environment: nothing that was taken out of it lingers.
+$(VENV)/ready: requirements/runtime.txt requirements/build.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; with one that isn't on PATH: make PYTHON=/where/it/is" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON) ..."
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "This Python has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Installing what the proxy runs on (requirements/runtime.txt) ..."
+	@$(PIP) -r requirements/build.txt -r requirements/runtime.txt
+	@$(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready requirements/dev.txt
+	@echo "Installing what the checks and tests need (requirements/dev.txt) ..."
+	@$(PIP) -r requirements/dev.txt
+	@touch $@
