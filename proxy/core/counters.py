@@ -23,7 +23,9 @@ PAGE_BYTES: Final = 2 << 20
 OVERFLOW: Final = "strangler_series_overflow_total"
 """The series that counts what found no room; above 0 it means that labels have more values than the page has cells."""
 
-_MAGIC: Final = 0x3143_5447_4E41_5254  # "TRANGTC1" read as a little-endian number; a layout change changes the last digit
+_MAGIC: Final = (
+    0x3143_5447_4E41_5254  # "TRANGTC1" read as a little-endian number; a layout change changes the last digit
+)
 _HEADER_WORDS: Final = 2
 _PUBLISHED: Final = 1  # the header word that says how many series are complete
 _BYTES_A_SERIES: Final = 128  # the cell, and the room its name has on average

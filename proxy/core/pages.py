@@ -1,0 +1,131 @@
+"""Pages: notes between processes over one fixed buffer each, with one writer and any number of readers.
+
+Layout, native unsigned 64-bit words, then the note::
+
+    0    version: odd while a note is being written, raised by 2 with every note
+    8    beats: raised by the writer to show that it lives
+    16   length of the note in bytes
+    24   CRC-32 of the note
+    32   the note, JSON
+
+The version lets a reader poll with one load. The checksum makes the lock safe where a processor reorders stores, and
+with a writer that was killed half-way: such a note is no note, and the successor writes over it. JSON because
+a note is read at three in the morning with `strings`. Standard library only: the supervisor imports this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zlib
+from typing import Final, Generic, TypeVar
+
+PAGE_BYTES: Final = 4096
+
+_VERSION: Final = 0
+_BEATS: Final = 1
+_LENGTH: Final = 2
+_CHECKSUM: Final = 3
+_NOTE: Final = 32  # offset in bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """What control wants every worker to run (the board)."""
+
+    generation: int
+    plan: str  # 64 hex digits
+    epoch: int = 0  # of the latch
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """What one worker runs, in its own words."""
+
+    pid: int
+    start_id: str  # differs for every process that ever had the slot
+    generation: int = 0  # 0: none yet
+    plan: str = ""
+    epoch: int = 0
+    refused: int = 0  # the generation it could not build, 0: none
+    trouble: str = ""  # why
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Roster:
+    """What the supervisor knows of its children."""
+
+    pid: int
+    workers: int
+    draining: bool = False
+    control_starts: int = 0
+    worker_starts: tuple[int, ...] = ()
+    worker_pids: tuple[int, ...] = ()  # 0: not running at this moment
+
+
+NoteT = TypeVar("NoteT", Posted, Confirmed, Roster)
+
+
+class Page(Generic[NoteT]):
+    """A page that holds notes of one kind."""
+
+    __slots__ = ("_buffer", "_kind", "_words")
+    _kind: type[NoteT]
+
+    def __init__(self, buffer: memoryview, kind: type[NoteT]) -> None:
+        """Open a page; all zero is a page without a note.
+
+        Args:
+            buffer: more than 32 bytes, a multiple of 8; writable for the writer.
+            kind: what its notes are.
+        """
+        self._buffer = buffer.cast("B")
+        self._words = self._buffer.cast("Q")
+        self._kind = kind
+
+    @property
+    def version(self) -> int:
+        """Changes whenever a note is written; 0 before the first."""
+        return self._words[_VERSION]
+
+    @property
+    def beats(self) -> int:
+        """How often the writer has beaten."""
+        return self._words[_BEATS]
+
+    def beat(self) -> None:
+        """Show that the writer lives."""
+        self._words[_BEATS] += 1
+
+    def write(self, note: NoteT) -> None:
+        """Replace the note.
+
+        Raises:
+            ValueError: it doesn't fit.
+        """
+        text = json.dumps(dataclasses.asdict(note), separators=(",", ":")).encode()
+        if len(text) > len(self._buffer) - _NOTE:
+            raise ValueError(f"a note of {len(text)} bytes doesn't fit into a page of {len(self._buffer)}")
+        words = self._words
+        writing = words[_VERSION] | 1  # a predecessor that died half-way left it odd
+        words[_VERSION] = writing
+        self._buffer[_NOTE : _NOTE + len(text)] = text
+        words[_LENGTH] = len(text)
+        words[_CHECKSUM] = zlib.crc32(text)
+        words[_VERSION] = writing + 1
+
+    def read(self) -> NoteT | None:
+        """The note as last written; None before the first and while one is being written."""
+        words = self._words
+        version = words[_VERSION]
+        length = words[_LENGTH]
+        if version == 0 or version & 1 or length > len(self._buffer) - _NOTE:
+            return None
+        text = bytes(self._buffer[_NOTE : _NOTE + length])
+        if zlib.crc32(text) != words[_CHECKSUM] or words[_VERSION] != version:
+            return None
+        values = json.loads(text)
+        note: NoteT = self._kind(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        )
+        return note
