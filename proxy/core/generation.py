@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING
+import ipaddress
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Final
 
-if TYPE_CHECKING:
-    from proxy.core.model import Backend
-    from proxy.core.plan import Area, BackendSpec, Settings
+from proxy.core.conditions import lower_conditions
+from proxy.core.flags import LiveFlag
+from proxy.core.identity import LiveSource
+from proxy.core.match import Hosts, LiveRoute, Trie
+from proxy.core.model import BUCKETING, Backend
+from proxy.core.pattern import parse_path, parse_rewrite
+from proxy.core.plan import (
+    FORMAT,
+    Area,
+    BackendSpec,
+    Flag,
+    Identity,
+    Register,
+    Route,
+    Segment,
+    Settings,
+    TableRef,
+    decode_record,
+)
+from proxy.core.segments import LiveSegment, lower_segment
+from proxy.core.table import Table
 
-type_open_table = Callable[[str], memoryview]
+_HOSTS_KEPT: Final = 1024  # spellings of Host remembered with their tries; a hostile client can't grow it further
+
+OpenTable = Callable[[str], memoryview]
+HostEntry = tuple[str, tuple[Trie, ...]]
 
 
 class Generation:
@@ -20,22 +43,65 @@ class Generation:
         plan: the plan's name (64 hex digits).
         identity_headers: lower-case names of the headers that `header:` sources read; they are removed
             from requests whose peer isn't trusted.
+        now_s: the clock that timed flags read, in Unix seconds.
     """
 
-    number: int
-    plan: str
-    settings: Settings
-    backends: Mapping[Backend, BackendSpec]
-    areas: Mapping[str, Area]
-    identity_headers: frozenset[bytes]
+    def __init__(self, number: int, plan: str, now_s: Callable[[], float]) -> None:
+        self.number = number
+        self.plan = plan
+        self.now_s = now_s
+        self.settings: Settings
+        self.identity: Identity
+        self.backends: dict[Backend, BackendSpec] = {}
+        self.areas: dict[str, Area] = {}
+        self.routes: dict[str, LiveRoute] = {}
+        self.flags: dict[str, LiveFlag] = {}
+        self.segments: dict[str, LiveSegment] = {}
+        self.tables: dict[str, TableRef] = {}
+        self.register: Table | None = None
+        self.account_sources: tuple[LiveSource, ...] = ()
+        self.region_sources: tuple[LiveSource, ...] = ()
+        self.identity_headers: frozenset[bytes] = frozenset()
+        self._trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+        self._hosts = Hosts()
+        self._host_entries: dict[bytes, HostEntry] = {}
 
     def trusts(self, address: str) -> bool:
         """Whether a peer's IP address lies in `identity.trusted_from`; asked once per connection and generation."""
-        raise NotImplementedError
+        try:
+            peer = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
+            peer = peer.ipv4_mapped
+        return any(peer in network for network in self._trusted)
+
+    def host_entry(self, raw: bytes) -> HostEntry:
+        """A Host as written → (lower-case name without port and final dot, its tries)."""
+        entry = self._host_entries.get(raw)
+        if entry is None:
+            host = _host_name(raw)
+            entry = (host, self._hosts.look_up(host))
+            if len(self._host_entries) < _HOSTS_KEPT:
+                self._host_entries[raw] = entry
+        return entry
+
+    def dismantle(self) -> Iterator[None]:
+        """Take apart what only look-ups need, a step at a time.
+
+        For a generation that was replaced: exchanges still in flight keep their route and backends.
+        """
+        self._host_entries = {}
+        for trie in self._hosts.tries():
+            yield from trie.dismantle()
+        for kept in (self.routes, self.flags, self.segments):
+            while kept:
+                kept.popitem()
+                yield
 
 
 def assemble(
-    text: bytes, open_table: Callable[[str], memoryview], *, number: int, name: str
+    text: bytes, open_table: OpenTable, *, number: int, name: str, now_s: Callable[[], float] = time.time
 ) -> Generator[None, None, Generation]:
     """Build a generation record by record; the caller decides how many steps fit in a loop turn.
 
@@ -44,8 +110,105 @@ def assemble(
         open_table: gives the mapped bytes of the table with a digest.
         number: the generation's number.
         name: the plan's name.
+        now_s: the clock that timed flags read.
 
     Raises:
         msgspec.ValidationError, ValueError: the plan is damaged or of another format.
     """
-    raise NotImplementedError
+    generation = Generation(number, name, now_s)
+    build = _Builder(generation, open_table)
+    # Flags stand last in a plan but routes point to them, so routes wait until everything else is there.
+    routes: list[bytes] = []
+    for line in text.splitlines():
+        if line.startswith(_ROUTE_LINE):
+            routes.append(line)
+        else:
+            build.add(line)
+            yield
+    build.check()
+    for line in routes:
+        build.add(line)
+        yield
+    for trie in generation._hosts.tries():  # noqa: SLF001  the builder is part of this module
+        trie.seal()
+        yield
+    return generation
+
+
+_ROUTE_LINE: Final = b'{"kind":"route",'
+
+
+class _Builder:
+    def __init__(self, generation: Generation, open_table: OpenTable) -> None:
+        self._made = generation
+        self._open_table = open_table
+        self._tables: dict[str, Table] = {}
+
+    def add(self, line: bytes) -> None:
+        made = self._made
+        record = decode_record(line)
+        match record:
+            case Route():
+                self._add_route(record)
+            case Flag():
+                made.flags[record.key] = LiveFlag(record)
+            case Area():
+                made.areas[record.name] = record
+            case Segment():
+                table = None if record.accounts is None else self._tables[record.accounts]
+                made.segments[record.name] = lower_segment(record, made.segments, table)
+            case TableRef():
+                made.tables[record.digest] = record
+                self._tables[record.digest] = Table(self._open_table(record.digest))
+            case Register():
+                made.register = self._tables[record.table]
+            case BackendSpec():
+                made.backends[record.name] = record
+            case Identity():
+                self._add_identity(record)
+            case Settings():
+                if (record.format, record.bucketing) != (FORMAT, BUCKETING):
+                    raise ValueError(f"the plan has format {record.format}, bucketing {record.bucketing}")
+                made.settings = record
+
+    def check(self) -> None:
+        made = self._made
+        if not hasattr(made, "settings") or not hasattr(made, "identity"):
+            raise ValueError("the plan lacks its settings or identity record")
+        if set(made.backends) != set(Backend):
+            raise ValueError("the plan lacks a backend")
+
+    def _add_identity(self, record: Identity) -> None:
+        made = self._made
+        made.identity = record
+        made.account_sources = tuple(LiveSource(source) for source in record.account)
+        made.region_sources = tuple(LiveSource(source) for source in record.region)
+        made.identity_headers = frozenset(
+            source.name.lower().encode() for source in (*record.account, *record.region) if source.source == "header"
+        )
+        made._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in record.trusted_from)  # noqa: SLF001
+
+    def _add_route(self, record: Route) -> None:
+        made = self._made
+        area = made.areas[record.area]
+        pattern = parse_path(record.path)
+        templates = ((Backend.LEGACY, record.rewrite_legacy), (Backend.NEW, record.rewrite_new))
+        route = LiveRoute(
+            record,
+            area,
+            made.flags.get(area.flag),
+            pattern,
+            lower_conditions(record),
+            {backend: parse_rewrite(text, pattern) for backend, text in templates if text is not None},
+            len(made.routes),
+        )
+        made.routes[record.id] = route
+        made._hosts.trie_for(record.host).add(route)  # noqa: SLF001
+
+
+def _host_name(raw: bytes) -> str:
+    host = raw.decode("latin-1").lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].removesuffix(".")
+
