@@ -38,7 +38,7 @@ types: $(VENV)/ready-dev  ## mypy --strict
 
 .PHONY: layers
 layers: $(VENV)/ready-dev  ## imports run one way
-	$(BIN)/lint-imports --no-timing 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 .PHONY: quick
 quick: $(VENV)/ready-dev  ## the tests without coverage; one part: make quick T=tests/core
