@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 PAGE_BYTES: Final = 4096
 
@@ -57,6 +57,8 @@ class Roster:
 
     pid: int
     workers: int
+    listen: str = ""  # HOST:PORT as bound
+    ops: str = ""
     draining: bool = False
     control_starts: int = 0
     worker_starts: tuple[int, ...] = ()
@@ -124,8 +126,7 @@ class Page(Generic[NoteT]):
         text = bytes(self._buffer[_NOTE : _NOTE + length])
         if zlib.crc32(text) != words[_CHECKSUM] or words[_VERSION] != version:
             return None
-        values = json.loads(text)
-        note: NoteT = self._kind(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        )
+        values: dict[str, Any] = json.loads(text)
+        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        note: NoteT = self._kind(**(values | lists))
         return note

@@ -1,0 +1,94 @@
+"""`serve`: the supervisor's start. Standard library only, down to the last import (a test holds it).
+
+The command line is read elsewhere, with its libraries; it then replaces itself by this module (`execv`), so that the
+process everything depends on holds none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import sys
+from typing import Final
+
+from proxy.app.messages import log_to_stderr
+from proxy.core.layout import StateDir
+from proxy.supervise.assignment import Settings
+from proxy.supervise.children import python_command
+from proxy.supervise.lock import StateTaken, take_state
+from proxy.supervise.sockets import BadAddress, bind
+from proxy.supervise.supervisor import Supervisor
+
+_DRAIN_MARGIN_S: Final = 10.0  # a predecessor's drain, its kills, and its control
+_KEY_BYTES: Final = 32
+
+
+def serve(settings: Settings) -> int:
+    """Run the process group; returns the exit code."""
+    state = settings.state_dir
+    try:
+        lock = take_state(
+            state,
+            settings.drain_s + _DRAIN_MARGIN_S,
+            on_wait=lambda holder: _say(f"waiting for {holder} on {state.root}, which is draining"),
+        )
+    except StateTaken as error:
+        _say(str(error))
+        return 1
+    except OSError as error:
+        _say(f"{state.root}: {error.strerror}")
+        return 1
+    sockets: list[socket.socket] = []
+    try:
+        _make_log_key(state)
+        sockets += bind(settings.listen, settings.workers)
+        sockets += bind(settings.ops)
+        supervisor = Supervisor(settings, lock, sockets[:-1], sockets[-1], say=_say)
+    except (BadAddress, OSError) as error:
+        _say(str(error))
+        lock.release()
+        return 1
+    return supervisor.run()
+
+
+def _make_log_key(state: StateDir) -> None:
+    """Make the key under which accounts stand in the access log, once for the life of the state directory."""
+    try:
+        descriptor = os.open(state.log_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        if state.log_key.stat().st_size == _KEY_BYTES:
+            return
+        descriptor = os.open(state.log_key, os.O_WRONLY | os.O_TRUNC)  # a first start that was cut short
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(_KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"strangler: {text}\n")
+    sys.stderr.flush()
+
+
+def become(settings: Settings) -> None:
+    """Replace this process by the supervisor; its pid stays, for whoever started the command.
+
+    Raises:
+        OSError: the interpreter can't be run.
+    """
+    command, environment = python_command("proxy.app.serve", settings.encode())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+
+
+def main() -> None:
+    """Run the supervisor with the settings given as one JSON argument."""
+    log_to_stderr("supervisor")
+    sys.exit(serve(Settings(**json.loads(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""A child process as the supervisor sees it: started, watched, started again. Standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import proxy
+
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 5.0
+_HEALTHY_AFTER_S: Final = 10.0
+
+_SOURCE: Final = str(Path(proxy.__file__).resolve().parent.parent)
+
+
+def python_command(module: str, argument: str) -> tuple[list[str], dict[str, str]]:
+    """How a module of ours is run: the arguments and the environment.
+
+    `-P` keeps the working directory off the import path: somebody's own `proxy/` there must not become us. The
+    place this very code was loaded from is given instead, which makes a checkout run without being installed.
+    """
+    inherited = os.environ.get("PYTHONPATH")
+    path = _SOURCE if not inherited else f"{_SOURCE}{os.pathsep}{inherited}"
+    return [sys.executable, "-P", "-m", module, argument], {**os.environ, "PYTHONPATH": path}
+
+
+@dataclasses.dataclass(slots=True)
+class Backoff:
+    """How long to wait before a child that ended is started again: at once, then doubling to 5 s."""
+
+    failures: int = 0
+
+    def after(self, lived_s: float) -> float:
+        """Seconds to wait, given how long the last one lived; 10 s are a good life and forgive the past."""
+        if lived_s >= _HEALTHY_AFTER_S:
+            self.failures = 0
+        pause = 0.0 if self.failures == 0 else min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (self.failures - 1))
+        self.failures = min(self.failures + 1, 16)
+        return pause
+
+
+@dataclasses.dataclass(slots=True)
+class Stillness:
+    """Counts the supervisor's ticks in which a heartbeat did not move."""
+
+    beats: int = -1
+    ticks: int = 0
+
+    def tick(self, beats: int) -> int:
+        """Look once more; returns for how many ticks nothing has moved."""
+        if beats != self.beats:
+            self.beats = beats
+            self.ticks = 0
+        else:
+            self.ticks += 1
+        return self.ticks
+
+
+class Child:
+    """One place in the process group, and whoever fills it at the moment."""
+
+    def __init__(self, name: str, module: str, environment: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.starts = 0
+        self.due_at_s = 0.0  # not before
+        self.wanted = True
+        self._module = module
+        self._environment = dict(environment or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at_s = 0.0
+        self._backoff = Backoff()
+
+    @property
+    def pid(self) -> int:
+        """0 when nobody fills the place."""
+        return 0 if self._process is None else self._process.pid
+
+    def start(self, argument: str, descriptors: Sequence[int], now_s: float) -> None:
+        """Fill the place.
+
+        Raises:
+            OSError: no process could be made.
+        """
+        command, environment = python_command(self._module, argument)
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=tuple(descriptors),
+            env=environment | self._environment,
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C in a terminal is for the supervisor, who ends its children in order
+        )
+        self._started_at_s = now_s
+        self.starts += 1
+
+    def reap(self, now_s: float) -> int | None:
+        """The exit code (negative: a signal) when the child has ended since the last look, else None."""
+        if self._process is None or (code := self._process.poll()) is None:
+            return None
+        self._process = None
+        self.due_at_s = now_s + self._backoff.after(now_s - self._started_at_s)
+        return code
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal, if anybody is there."""
+        if self._process is not None:
+            self._process.send_signal(number)

@@ -1,0 +1,78 @@
+"""Pages on disk or in memory: making them, and mapping them.
+
+A store into a file-backed page can wait for the disk, so on Linux `STATE/run` is a link into `/dev/shm`; elsewhere it is
+a plain directory. Every page is allocated in full before it is mapped: a store into a page that finds no
+memory left would kill the worker with SIGBUS in the middle of a request. Standard library only.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from proxy.core import counters, pages
+from proxy.core.layout import StateDir
+
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - private directories are made in it with mkdtemp
+_PREFIX: Final = "strangler-"
+
+
+def prepare_run(state: StateDir, workers: int) -> None:
+    """Make a fresh directory of empty pages; what a supervisor that was killed left behind is removed.
+
+    Only the holder of the state's lock may call this.
+
+    Raises:
+        OSError: no room for the pages.
+    """
+    remove_run(state)
+    if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY))
+        state.run.symlink_to(directory)
+    else:
+        state.run.mkdir(mode=0o700)
+    _create(state.board, pages.PAGE_BYTES)
+    _create(state.roster, pages.PAGE_BYTES)
+    for slot in range(workers):
+        _create(state.worker(slot), pages.PAGE_BYTES)
+        _create(state.counters(slot), counters.PAGE_BYTES)
+
+
+def remove_run(state: StateDir) -> None:
+    """Remove the pages, if there are any; a link that leads anywhere but to a directory of ours is only unlinked."""
+    if state.run.is_symlink():
+        directory = state.run.readlink()
+        state.run.unlink()
+        if directory.parent == _MEMORY and directory.name.startswith(_PREFIX):
+            shutil.rmtree(directory, ignore_errors=True)
+    elif state.run.is_dir():
+        shutil.rmtree(state.run)
+
+
+def map_page(path: Path, *, writable: bool) -> memoryview:
+    """Map a page for as long as the process lives.
+
+    Raises:
+        OSError: it isn't there.
+    """
+    descriptor = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+    try:
+        access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+        return memoryview(mmap.mmap(descriptor, 0, access=access))
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: Path, size_bytes: int) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size_bytes)
+        else:  # macOS: written in full, which allocates as well
+            os.write(descriptor, bytes(size_bytes))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,319 @@
+"""The supervisor: keeps the sockets open, keeps control and workers running, and ends them in order.
+
+It reads no configuration and speaks no HTTP; there is little in it that can break, because when it dies everything ends. Its life:
+
+1. the state is locked and the sockets are bound by the caller; nothing listens yet
+2. control starts and either posts a plan on the board or refuses (exit 1, having said why): then so do we
+3. the traffic sockets listen, the workers start
+4. once every worker has confirmed a generation, one line says so
+5. SIGTERM, SIGINT or SIGHUP: workers drain, then control ends; a second signal kills
+
+Standard library only, so that no upgrade of a dependency can break it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from proxy.core.pages import Confirmed, Page, Posted, Roster
+from proxy.supervise.assignment import Assignment, Settings
+from proxy.supervise.children import Child, Stillness
+from proxy.supervise.lock import StateLock
+from proxy.supervise.mapped import map_page, prepare_run, remove_run
+from proxy.supervise.sockets import BACKLOG, show_address
+
+_TICK_S: Final = 0.1
+_STILL_TICKS: Final = 100  # 10 s of our own ticks: a paused machine doesn't tick and kills nobody
+_STILL_TICKS_AT_START: Final = 300  # importing on a machine that swaps
+_GRACE_S: Final = 5.0  # beyond the drain, before a child is killed
+_CONTROL_GRACE_S: Final = 5.0
+
+# glibc gives big blocks back to the kernel and fetches them again for every body; raising the thresholds took a third off
+# large downloads and two thirds off uploads. 32 MiB is the highest that glibc accepts.
+_WORKER_ENVIRONMENT: Final = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+
+_log = logging.getLogger("supervisor")
+
+
+class Phase(enum.Enum):
+    """Where in its life the process group stands."""
+
+    STARTING = "waiting for control's first plan"
+    SERVING = "workers carry traffic"
+    DRAINING = "workers end what they began"
+    CLOSING = "control ends"
+    ENDED = "nobody is left"
+
+
+class Supervisor:
+    """One process group."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lock: StateLock,
+        traffic: Sequence[socket.socket],
+        ops: socket.socket,
+        *,
+        say: Callable[[str], None],
+    ) -> None:
+        """Make the pages; nothing runs yet.
+
+        Args:
+            settings: what the command line said.
+            lock: both locks of the state directory, taken.
+            traffic: a bound socket for each worker slot.
+            ops: the bound socket of the ops endpoints.
+            say: prints the line that announces readiness.
+        """
+        self._settings = settings
+        self._lock = lock
+        self._traffic = list(traffic)
+        self._ops = ops
+        self._say = say
+        state = settings.state_dir
+        prepare_run(state, settings.workers)
+        self._board = Page(map_page(state.board, writable=False), Posted)
+        self._roster = Page(map_page(state.roster, writable=True), Roster)
+        self._confirmations = [
+            Page(map_page(state.worker(slot), writable=False), Confirmed) for slot in range(settings.workers)
+        ]
+        self._listen_at = show_address(traffic[0])
+        self._ops_at = show_address(ops)
+        self._life, self._life_end = os.pipe()  # children hold the first; only we hold the second
+        self._control = Child("control", "proxy.app.control")
+        self._workers = [
+            Child(f"worker {slot}", "proxy.app.worker", _WORKER_ENVIRONMENT) for slot in range(settings.workers)
+        ]
+        self._stillness = [Stillness() for _ in self._workers]
+        self._phase = Phase.STARTING
+        self._announced = False
+        self._give_up_at_s = 0.0
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Serve until told to end; returns the exit code."""
+        try:
+            with _signals() as heard:
+                self._note_roster()
+                while self._phase is not Phase.ENDED:
+                    self._turn(heard)
+        finally:
+            remove_run(self._settings.state_dir)
+            self._lock.release()
+        return self._exit_code
+
+    def _turn(self, heard: _Signals) -> None:
+        """One look at everything; waits for a tick or a signal first."""
+        numbers, ticked = heard.wait(_TICK_S)
+        now_s = time.monotonic()
+        for number in numbers:
+            self._on_signal(number, now_s)
+        self._reap(now_s)
+        self._start_due(now_s)
+        if ticked:
+            self._watch_heartbeats()
+        match self._phase:
+            case Phase.STARTING if self._board.read() is not None:
+                for sock in self._traffic:
+                    sock.listen(BACKLOG)
+                self._phase = Phase.SERVING
+                self._start_due(now_s)
+            case Phase.SERVING if not self._announced:
+                self._announce()
+            case Phase.DRAINING:
+                self._drain_on(now_s)
+            case Phase.CLOSING:
+                self._close_on(now_s)
+            case _:
+                pass
+
+    # -- signals ---------------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, now_s: float) -> None:
+        if number == signal.SIGUSR1:
+            for child in self._workers:
+                child.tell(signal.SIGUSR1)  # reopen the access log
+        elif number in _ENDINGS:
+            if self._phase in {Phase.DRAINING, Phase.CLOSING}:
+                _log.warning("second signal: killing what is left")
+                self._give_up_at_s = now_s
+            else:
+                self._begin_drain(now_s)
+
+    def _begin_drain(self, now_s: float) -> None:
+        _log.info("draining, %g s at most", self._settings.drain_s)
+        self._phase = Phase.DRAINING
+        self._give_up_at_s = now_s + self._settings.drain_s + _GRACE_S
+        # Our copies would keep the sockets listening, with a queue that nobody reads any more.
+        for sock in self._traffic:
+            sock.close()
+        for child in self._workers:
+            child.wanted = False
+            child.tell(signal.SIGTERM)
+        self._note_roster()
+        self._lock.stop_serving()
+
+    def _drain_on(self, now_s: float) -> None:
+        left = [child for child in self._workers if child.pid]
+        if not left:
+            self._phase = Phase.CLOSING
+            self._give_up_at_s = now_s + _CONTROL_GRACE_S
+            self._control.wanted = False
+            self._control.tell(signal.SIGTERM)
+        elif now_s >= self._give_up_at_s:
+            self._kill(left, now_s)
+
+    def _close_on(self, now_s: float) -> None:
+        if not self._control.pid:
+            self._phase = Phase.ENDED
+        elif now_s >= self._give_up_at_s:
+            self._kill([self._control], now_s)
+
+    def _kill(self, children: Sequence[Child], now_s: float) -> None:
+        self._give_up_at_s = now_s + _GRACE_S
+        for child in children:
+            _log.warning("%s did not end in time and is killed", child.name)
+            child.tell(signal.SIGKILL)
+
+    # -- children --------------------------------------------------------------------------------------------------------
+
+    def _reap(self, now_s: float) -> None:
+        changed = False
+        for child in (self._control, *self._workers):
+            code = child.reap(now_s)
+            if code is None:
+                continue
+            changed = True
+            if child is self._control and self._phase is Phase.STARTING and code == 1:
+                self._exit_code = 1  # it has said why
+                self._phase = Phase.ENDED
+            elif child.wanted:
+                pause_s = max(0.0, child.due_at_s - now_s)
+                _log.warning("%s ended (%s) and is started again in %.1f s", child.name, _cause(code), pause_s)
+        if changed:
+            self._note_roster()
+
+    def _start_due(self, now_s: float) -> None:
+        changed = False
+        if not self._control.pid and self._control.wanted and now_s >= self._control.due_at_s:
+            changed |= self._start(self._control, self._ops, 0, now_s)
+        if self._phase is Phase.SERVING:
+            for slot, child in enumerate(self._workers):
+                if not child.pid and now_s >= child.due_at_s:
+                    self._stillness[slot] = Stillness(beats=self._confirmations[slot].beats)
+                    changed |= self._start(child, self._traffic[slot], slot, now_s)
+        if changed:
+            self._note_roster()
+
+    def _start(self, child: Child, listener: socket.socket, slot: int, now_s: float) -> bool:
+        assignment = Assignment(
+            settings=self._settings,
+            life=self._life,
+            lock=self._lock.inherited,
+            listener=listener.fileno(),
+            slot=slot,
+            first=self._phase is Phase.STARTING,
+        )
+        try:
+            child.start(assignment.encode(), (self._life, self._lock.inherited, listener.fileno()), now_s)
+        except OSError as error:
+            _log.error("%s can't be started: %s", child.name, error)
+            child.due_at_s = now_s + 1.0
+            return False
+        return True
+
+    def _watch_heartbeats(self) -> None:
+        for slot, child in enumerate(self._workers):
+            if not child.pid:
+                continue
+            page = self._confirmations[slot]
+            note = page.read()
+            begun = note is not None and note.pid == child.pid
+            still = self._stillness[slot].tick(page.beats)
+            if still >= (_STILL_TICKS if begun else _STILL_TICKS_AT_START):
+                _log.error("%s: no heartbeat for %.0f s; it is killed", child.name, still * _TICK_S)
+                self._stillness[slot].ticks = 0
+                child.tell(signal.SIGKILL)
+
+    def _announce(self) -> None:
+        notes = [page.read() for page in self._confirmations]
+        ready = [
+            note
+            for note, child in zip(notes, self._workers, strict=True)
+            if note is not None and note.pid == child.pid and note.generation
+        ]
+        if len(ready) == len(self._workers):
+            self._announced = True
+            count = len(ready)
+            self._say(
+                f"ready: traffic on http://{self._listen_at}, health and metrics on http://{self._ops_at}; "
+                f"{count} worker{'s' if count > 1 else ''}, generation {ready[0].generation}, plan {ready[0].plan[:12]}"
+            )
+
+    def _note_roster(self) -> None:
+        self._roster.write(
+            Roster(
+                pid=os.getpid(),
+                workers=len(self._workers),
+                listen=self._listen_at,
+                ops=self._ops_at,
+                draining=self._phase in {Phase.DRAINING, Phase.CLOSING},
+                control_starts=self._control.starts,
+                worker_starts=tuple(child.starts for child in self._workers),
+                worker_pids=tuple(child.pid for child in self._workers),
+            )
+        )
+
+
+# -- waiting for signals -------------------------------------------------------------------------------------------------
+
+_ENDINGS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+class _Signals:
+    """Signals as bytes in a socket, so that one `select` waits for them and for the tick."""
+
+    def __init__(self, receiver: socket.socket) -> None:
+        self._receiver = receiver
+
+    def wait(self, timeout_s: float) -> tuple[bytes, bool]:
+        """The signals that came, and whether the whole time passed."""
+        ready, _, _ = select.select([self._receiver], [], [], timeout_s)
+        return (self._receiver.recv(256), False) if ready else (b"", True)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Signals]:
+    receiver, sender = socket.socketpair()
+    receiver.setblocking(False)
+    sender.setblocking(False)
+    former_descriptor = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    numbers = (*_ENDINGS, signal.SIGUSR1, signal.SIGCHLD)
+    former = {number: signal.signal(number, lambda _number, _frame: None) for number in numbers}
+    try:
+        yield _Signals(receiver)
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(former_descriptor)
+        receiver.close()
+        sender.close()
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
