@@ -63,5 +63,5 @@ def stock(register: Path) -> Goods:
         accounts = tuple(row["id"] for row in csv.DictReader(lines))
     goods = Goods(accounts=accounts)
     for nth, account in enumerate(accounts * 2):
-        goods.place_order(account, ARTICLES[nth % len(ARTICLES)], 10 * (nth % 7 + 1), "legacy")
+        goods.place_order(account, ARTICLES[nth * 5 % 7], 10 * (nth % 7 + 1), "legacy")
     return goods
