@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from proxy.core.plan import Route
 
 
-
 def lower_conditions(route: Route) -> tuple[Condition, ...]:
     """Every condition of a route, cheap ones first."""
     return tuple(_conditions(route))

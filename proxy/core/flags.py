@@ -96,7 +96,11 @@ class LiveFlag:
 def clause_text(clause: Clause) -> str:
     """A clause as people read it in `explain`: `if CONDITION then OUTCOME`."""
     outcome = _compact(clause.then)
-    return f"clause {clause.id}: {outcome}" if clause.when is None else f"clause {clause.id}: if {_compact(clause.when)} then {outcome}"
+    return (
+        f"clause {clause.id}: {outcome}"
+        if clause.when is None
+        else f"clause {clause.id}: if {_compact(clause.when)} then {outcome}"
+    )
 
 
 def _compact(expression: Any) -> str:
@@ -109,7 +113,9 @@ def _compact(expression: Any) -> str:
             return name
         case {**operation} if len(operation) == 1 and operation.keys() <= _INFIX:
             ((operator, operands),) = operation.items()
-            return f" {operator} ".join(_compact(operand) for operand in (operands if isinstance(operands, list) else [operands]))
+            return f" {operator} ".join(
+                _compact(operand) for operand in (operands if isinstance(operands, list) else [operands])
+            )
         case None:
             return "default"
         case str():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
@@ -49,7 +48,7 @@ class Generation:
     def __init__(self, number: int, plan: str, now_s: Callable[[], float]) -> None:
         self.number = number
         self.plan = plan
-        self.now_s = now_s
+        self.now_s: Callable[[], float] = now_s
         self.settings: Settings
         self.identity: Identity
         self.backends: dict[Backend, BackendSpec] = {}
@@ -101,7 +100,7 @@ class Generation:
 
 
 def assemble(
-    text: bytes, open_table: OpenTable, *, number: int, name: str, now_s: Callable[[], float] = time.time
+    text: bytes, open_table: OpenTable, *, number: int, name: str, now_s: Callable[[], float]
 ) -> Generator[None, None, Generation]:
     """Build a generation record by record; the caller decides how many steps fit in a loop turn.
 
@@ -211,4 +210,3 @@ def _host_name(raw: bytes) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0].removesuffix(".")
-

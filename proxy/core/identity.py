@@ -184,7 +184,9 @@ def _from_host(pattern: HostPattern) -> Read:
         labels = facts.host.split(".")
         if len(labels) != len(pattern.labels):
             return None
-        if any(expected != label for i, (expected, label) in enumerate(zip(pattern.labels, labels, strict=True)) if i != at):
+        if any(
+            expected != label for i, (expected, label) in enumerate(zip(pattern.labels, labels, strict=True)) if i != at
+        ):
             return None
         return read_text(labels[at].encode(), where)
 

@@ -53,15 +53,15 @@ def text(value: Any) -> str:
 
 
 def loosely_equal(a: Any, b: Any) -> bool:
-    """`==`."""
+    """`==`. As in flagd's core, null counts as 0 beside a number or a truth value (in JavaScript it doesn't)."""
     if isinstance(a, str) and isinstance(b, str):
         return a == b
+    if isinstance(a, int | float) or isinstance(b, int | float):
+        return number(a) == number(b)
     if a is None or b is None:
         return a is b
     if isinstance(a, list | dict) and isinstance(b, list | dict):
-        return False
-    if isinstance(a, int | float) or isinstance(b, int | float):
-        return number(a) == number(b)
+        return a is b
     return text(a) == text(b)
 
 

@@ -92,9 +92,7 @@ def _call(function: Callable[..., Any], runs: Sequence[Run]) -> Run:
 
 
 def _if(arguments: list[Any], flag: str) -> Run:
-    pairs = [
-        (lower(arguments[i], flag), lower(arguments[i + 1], flag)) for i in range(0, len(arguments) - 1, 2)
-    ]
+    pairs = [(lower(arguments[i], flag), lower(arguments[i + 1], flag)) for i in range(0, len(arguments) - 1, 2)]
     otherwise = lower(arguments[-1], flag) if len(arguments) % 2 else None
 
     def run(data: Any) -> Any:
@@ -253,7 +251,7 @@ def _substr(string: Any = None, start: Any = None, length: Any = None, *_: Any) 
     if length is None:
         return whole[begin:]
     size = _whole(length)
-    return whole[begin : len(whole) + size] if size < 0 else whole[begin : begin + size]
+    return whole[begin : max(len(whole) + size, begin)] if size < 0 else whole[begin : begin + size]
 
 
 def _whole(value: Any) -> int:

@@ -131,9 +131,11 @@ class Trie:
         found = _walk(self.root, parts, 0, facts, trace)
         if found is None and self._sets:
             for expressions, routes in self._sets:
-                for i in sorted(expressions.Match(path)):
-                    if routes[i].accepts(facts, trace):
-                        return routes[i]
+                matched: list[int] = expressions.Match(path) or []  # None when none does
+                for i in sorted(matched):  # in file order
+                    candidate = routes[i]
+                    if candidate.accepts(facts, trace):
+                        return candidate
         return found
 
     def dismantle(self) -> Iterator[None]:

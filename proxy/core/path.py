@@ -50,7 +50,7 @@ def normal_path(text: str) -> str:
 
 def has_dot_segments_or_empty(path: bytes) -> bool:
     """Whether a raw path has dot segments, plain or encoded, or `//`: a rewrite can't be placed in it."""
-    return b"//" in path or (b"." in path or b"%2" in path) and _has_dot_segments(_decode_unreserved(path))
+    return b"//" in path or ((b"." in path or b"%2" in path) and _has_dot_segments(_decode_unreserved(path)))
 
 
 def _decode_unreserved(path: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.message import BadMessage
 from proxy.core.path import has_dot_segments_or_empty
-from proxy.core.pattern import Capture, Part, PathPattern, Template, compile_regex
+from proxy.core.pattern import Capture, Part, PathPattern, compile_regex
 
 if TYPE_CHECKING:
     from proxy.core.decision import Decision
@@ -65,9 +65,7 @@ def _read_captures(pattern: PathPattern, path: bytes) -> tuple[dict[str, bytes],
             raise BadMessage("the path is written in a way that its rewrite can't be applied to")
         return {name: value.encode("latin-1") for name, value in found.groupdict().items() if value is not None}, b""
     raw = path.split(b"/")[1:]
-    captured = {
-        part.name: given for part, given in zip(pattern.parts, raw, strict=False) if isinstance(part, Capture)
-    }
+    captured = {part.name: given for part, given in zip(pattern.parts, raw, strict=False) if isinstance(part, Capture)}
     return captured, b"".join(b"/" + part for part in raw[len(pattern.parts) :])
 
 
