@@ -66,8 +66,8 @@ def live(made: Plan, tables: Mapping[str, bytes] | None = None) -> Generation:
         try:
             next(steps)
         except StopIteration as done:
-            made: Generation = done.value
-            return made
+            generation: Generation = done.value
+            return generation
 
 
 def table(digest: str, entries: int = 0) -> TableRef:

@@ -70,7 +70,7 @@ def test_a_flag_means_what_it_means_to_flagd(
 
     oracle = FlagdCore()
     oracle.set_flags(to_flagd(every, defaultVariant=default))
-    context = {
+    context: dict[str, Any] = {
         "account": account, "region": region, "segments": ["pilots"] if region == "DE" else [], "area": "orders",
         "route": "orders/1", "method": "GET", "host": "shop.example", "path": "/orders/7", "claims": {},
     }  # fmt: skip

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from proxy.core.decision import Decision
@@ -14,7 +15,7 @@ from tests.core.plans import ask, flag, live, plan, route, table
 
 def source(text: str) -> Source:
     kind, _, name = text.partition(":")
-    return Source(source=kind, name=name, place="routes.yaml:9")  # type: ignore[arg-type]  one of the kinds
+    return msgspec.convert({"source": kind, "name": name, "place": "routes.yaml:9"}, Source)
 
 
 def asked(sources: list[str], target: str = "/", *, region: list[str] | None = None, **keys: Any) -> Decision:

@@ -58,7 +58,8 @@ def reference(rows: tuple[Route, ...], host: str, path: str, method: str) -> str
 def _specificity(pattern: str, path: str) -> Any:
     if pattern.startswith("regex:"):
         return (9,) if re.fullmatch(pattern[6:], path) else None
-    expression, ranks = "", []
+    expression = ""
+    ranks: list[int] = []
     for part in pattern[1:].split("/"):
         if part == "**":
             expression, ranks = expression + "(/.*)?", [*ranks, 2]
