@@ -118,7 +118,7 @@ def assemble(
     build = _Builder(generation, open_table)
     # Flags stand last in a plan but routes point to them, so routes wait until everything else is there.
     routes: list[bytes] = []
-    for line in text.splitlines():
+    for line in _lines(text):
         if line.startswith(_ROUTE_LINE):
             routes.append(line)
         else:
@@ -132,6 +132,14 @@ def assemble(
         trie.seal()
         yield
     return generation
+
+
+def _lines(text: bytes) -> Iterator[bytes]:
+    """The lines one by one: `splitlines` takes milliseconds for a plan of 10 000 routes, all in one step."""
+    start = 0
+    while (end := text.find(b"\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
 
 
 _ROUTE_LINE: Final = b'{"kind":"route",'
