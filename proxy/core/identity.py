@@ -82,14 +82,17 @@ def read_text(raw: bytes, where: str) -> str | None:
 
 def cookie_values(head: RequestHead, name: bytes) -> list[bytes]:
     """Every value of a cookie, trimmed, surrounding quotes removed (RFC 6265 §4.2.1, read leniently)."""
-    lines = head.all(b"cookie")
-    return [
-        value.strip().removeprefix(b'"').removesuffix(b'"') if value.strip()[:1] == b'"' else value.strip()
-        for line in lines
-        if name in line
-        for key, _, value in [piece.partition(b"=") for piece in line.split(b";")]
-        if key.strip() == name
-    ]
+    values: list[bytes] = []
+    for line in head.all(b"cookie"):
+        if name not in line:
+            continue  # most requests carry cookies, few carry this one
+        for piece in line.split(b";"):
+            key, _, value = piece.partition(b"=")
+            if key.strip() == name:
+                value = value.strip()
+                quoted = len(value) > 1 and value[:1] == value[-1:] == b'"'
+                values.append(value[1:-1] if quoted else value)
+    return values
 
 
 def capture_path(pattern: PathPattern, parts: Sequence[str]) -> dict[str, str] | None:

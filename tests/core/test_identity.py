@@ -40,6 +40,8 @@ def test_a_header_counts_only_from_a_trusted_peer() -> None:
     [
         (["cookie:acct"], "/", 'Cookie: a=b; acct="acme" ', "shop.example", "acme"),
         (["cookie:acct"], "/", "Cookie: acct=acme; acct=acme", "shop.example", "acme"),
+        (["cookie:acct"], "/", 'Cookie: acct="acme', "shop.example", '"acme'),
+        (["cookie:acct"], "/", 'Cookie: acct="', "shop.example", '"'),
         (["cookie:acct"], "/", "Cookie: ACCT=acme", "shop.example", None),
         (["cookie:acct"], "/", "Cookie: acct=", "shop.example", None),
         (["path:/accounts/{account}/**"], "/accounts/a%63me%20co/x", "", "shop.example", "acme co"),
