@@ -20,7 +20,7 @@ def sample_directory() -> Path:
         FileNotFoundError: neither an installation nor a checkout is complete.
     """
     here = Path(__file__).resolve()
-    for directory in (here.with_name("sample"), here.parents[3]):
+    for directory in (here.with_name("sample_files"), here.parents[3]):
         if all((directory / part).exists() for part in _PARTS):
             return directory
     raise FileNotFoundError(f"the sample ({', '.join(_PARTS)}) is missing from this installation")

@@ -111,7 +111,7 @@ class _Shop:
 
     async def _documents(self, request: Request) -> Response:
         if request.method == "POST":
-            for name, content in _files(request.headers.get("content-type", ""), await _body(request)):
+            for name, content in files_of(request.headers.get("content-type", ""), await _body(request)):
                 self._goods.keep_document(name, content, self._system)
             return RedirectResponse("/documents", status_code=303)
         body = (
@@ -198,7 +198,7 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _files(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
+def files_of(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
     """The files of a multipart form: (name, content). The standard library's mail parser reads the same format."""
     parsed = BytesParser().parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
     files = []

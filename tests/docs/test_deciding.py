@@ -1,0 +1,33 @@
+"""docs/deciding.md and docs/first-steps.md say what the code does."""
+
+from __future__ import annotations
+
+from proxy.core.bucketing import bucket
+from proxy.core.model import Reason
+from tests.demo.sample import ask_sample
+from tests.docs.reading import ROOT, table_after
+
+_DECIDING = (ROOT / "docs" / "deciding.md").read_text()
+_FIRST_STEPS = (ROOT / "docs" / "first-steps.md").read_text()
+
+
+def test_every_reason_stands_in_the_tables_and_no_other() -> None:
+    tables = table_after(_DECIDING, "| | What decides") + table_after(_DECIDING, "| What happens")
+    assert {row[-1] for row in tables} - {"see below"} == {str(reason) for reason in Reason}
+
+
+def test_the_buckets_of_the_table_are_the_accounts_buckets() -> None:
+    rows = table_after(_DECIDING, "| Flag | Account")
+    assert len(rows) == 3
+    for flag, account, of_100, of_10_000 in rows:
+        assert (bucket(flag, account, 100), bucket(flag, account, 10_000)) == (int(of_100), int(of_10_000))
+
+
+def test_the_accounts_of_the_first_steps_are_answered_as_the_table_says() -> None:
+    rows = table_after(_FIRST_STEPS, "| Account | Answered by")
+    assert {(account, answer) for account, answer, _ in rows} == {
+        (account, str(ask_sample("/orders", account).backend)) for account, _, _ in rows
+    }
+    for account, _, because in rows:
+        place = ask_sample("/orders", account).bucket
+        assert place is None or str(place) in because
