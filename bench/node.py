@@ -38,12 +38,18 @@ class Node:
 
 @contextlib.contextmanager
 def node(
-    directory: Path, *, access_log: str = "access.log", options: Sequence[str] = (), wrap: Sequence[str] = ()
+    directory: Path,
+    *,
+    port: int | None = None,
+    access_log: str = "access.log",
+    options: Sequence[str] = (),
+    wrap: Sequence[str] = (),
 ) -> Iterator[Node]:
     """Serve the configuration in a directory (routes.yaml, flags/); state and logs go there too.
 
     Args:
         directory: where the configuration stands.
+        port: where to listen; a free one when none is given.
         access_log: a file in the directory, or `off`.
         options: more options of `strangler serve`.
         wrap: a command to put in front, such as `taskset -c 0`.
@@ -51,7 +57,7 @@ def node(
     Raises:
         RuntimeError: the proxy ended, or was not ready in time; its output stands in `proxy.log`.
     """
-    port, ops_port = free_port(), free_port()
+    port, ops_port = port or free_port(), free_port()
     ops_url = f"http://{LOOPBACK}:{ops_port}"
     with (directory / "proxy.log").open("ab") as output:
         process = subprocess.Popen(

@@ -38,7 +38,7 @@ def plan_of(routes: int, accounts: int, share: int = 2_500) -> tuple[Plan, dict[
         areas.append(Area(name=name, place="routes.yaml:1:1", flag=name))
         rules += [
             Route(id=f"{name}/{nth}", area=name, place="routes.yaml:1:1", path=path)
-            for nth, path in enumerate(_paths(number), 1)
+            for nth, path in enumerate(paths_of(number), 1)
         ]
         flags.append(flag_of(name, share))
     source = Source(source="header", name="x-account-id", place="routes.yaml:1:1")
@@ -99,7 +99,7 @@ def heads(areas: int, accounts: int, count: int) -> list[RequestHead]:
     """Requests spread over all areas, routes and accounts, with the headers a browser sends."""
     made = []
     for nth in range(count):
-        paths = _paths(nth * 7919 % areas)
+        paths = paths_of(nth * 7919 % areas)
         path = paths[nth % len(paths)].replace("{id}", str(nth)).replace("{line}", "3").replace("**", "a/b")
         made.append(
             read_request_head(
@@ -111,6 +111,7 @@ def heads(areas: int, accounts: int, count: int) -> list[RequestHead]:
     return made
 
 
-def _paths(area: int) -> list[str]:
+def paths_of(area: int) -> list[str]:
+    """The five paths of an area."""
     at = f"/area-{area}"
     return [at, f"{at}/{{id}}", f"{at}/{{id}}/lines/{{line}}", f"/api{at}/**", f"{at}/new"][:ROUTES_AN_AREA]

@@ -1,0 +1,33 @@
+"""Run the proofs, or some of them: `python -m prove [NAME…]`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+
+_PROOFS = {
+    "shares": "accounts on new while a flag is edited",
+    "cost": "look-up, flag and decision by number of routes",
+    "reloads": "load while the configuration changes and processes die",
+    "sizes": "how long an edit takes to be in force, and what traffic feels of it",
+}
+
+
+def main() -> int:
+    wanted = sys.argv[1:] or list(_PROOFS)
+    unknown = [name for name in wanted if name not in _PROOFS]
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; known:", file=sys.stderr)
+        for name, says in _PROOFS.items():
+            print(f"  {name:8} {says}", file=sys.stderr)
+        return 2
+    for name in wanted:
+        began_s = time.monotonic()
+        importlib.import_module(f"prove.{name}").main()
+        print(f"({name}: {time.monotonic() - began_s:.0f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""A node for coroutines: started and stopped in a thread, so that the loop goes on answering as its backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.node import Node, node
+
+
+@asynccontextmanager
+async def entered(directory: Path) -> AsyncIterator[Node]:
+    """Serve the configuration in a directory while the block runs."""
+    running = node(directory)
+    try:
+        yield await asyncio.to_thread(running.__enter__)
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
