@@ -1,0 +1,79 @@
+"""The head of an answer as the client gets it: what a backend said, less what concerned only its connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from proxy.core.forwarding import HOP_BY_HOP, SHAPES_KEPT
+from proxy.core.mapback import MAPPED, MapBack
+from proxy.core.message import AnswerHead
+
+if TYPE_CHECKING:
+    from proxy.core.match import LiveRoute
+
+_NO_CONTENT: Final = 204
+_KNOWN_OPTIONS: Final = frozenset({b"close", b"keep-alive"})
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class _Way(NamedTuple):
+    """How the lines of one shape pass (see `proxy.core.forwarding`)."""
+
+    keep: tuple[int, ...] | None  # None: all of them
+    mapped: bool  # one of them may be mapped back
+
+
+class AnswerEditor:
+    """Writes the heads of answers from one backend."""
+
+    __slots__ = ("_back", "_ways")
+
+    def __init__(self, back: MapBack) -> None:
+        self._back = back
+        self._ways: dict[tuple[bytes, ...], _Way] = {}
+
+    def withholds(self, name: bytes) -> bool:
+        """Whether a trailer field of this lower-case name doesn't pass."""
+        return name in HOP_BY_HOP or name in _FRAMING or name in MAPPED
+
+    def write(self, head: AnswerHead, added: bytes, *, route: LiveRoute | None, host: bytes) -> bytes:
+        """The head as the client gets it, final CRLF CRLF included.
+
+        Args:
+            head: the backend's.
+            added: further lines, each with its CRLF: framing, Connection, markers.
+            route: the request's route, for what is mapped back.
+            host: the request's Host, likewise.
+        """
+        names = tuple(head.names)
+        way = self._ways.get(names) or self._learn(names)
+        status_line = head.status_line if head.minor else b"HTTP/1.1" + head.status_line[8:]
+        keep = way.keep
+        if head.status < 200 or head.status == _NO_CONTENT:
+            kept = range(len(names)) if keep is None else keep
+            keep = tuple(i for i in kept if names[i] not in _FRAMING)  # RFC 9110 §8.6
+        if head.connection and not head.connection <= _KNOWN_OPTIONS:
+            kept = range(len(names)) if keep is None else keep
+            keep = tuple(i for i in kept if names[i] in _FRAMING or names[i] not in head.connection)
+        lines = head.lines if keep is None else [head.lines[i] for i in keep]
+        if way.mapped and self._back.concerns(route):
+            kept = range(len(names)) if keep is None else keep
+            lines = self._mapped(lines, [names[i] for i in kept], route, host)
+        if not lines:
+            return b"%b\r\n%b\r\n" % (status_line, added)
+        return b"".join((status_line, b"\r\n", b"\r\n".join(lines), b"\r\n", added, b"\r\n"))
+
+    def _learn(self, names: tuple[bytes, ...]) -> _Way:
+        keep = tuple(i for i, name in enumerate(names) if name not in HOP_BY_HOP)
+        way = _Way(None if len(keep) == len(names) else keep, not MAPPED.isdisjoint(names))
+        if len(self._ways) < SHAPES_KEPT:
+            self._ways[names] = way
+        return way
+
+    def _mapped(self, lines: list[bytes], names: list[bytes], route: LiveRoute | None, host: bytes) -> list[bytes]:
+        passing = []
+        for name, line in zip(names, lines, strict=True):
+            mapped = self._back.line(name, line, route, host) if name in MAPPED else line
+            if mapped is not None:
+                passing.append(mapped)
+        return passing

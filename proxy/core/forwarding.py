@@ -1,0 +1,202 @@
+"""The head that is sent on: which of a request's lines pass, which are edited, which are added.
+
+Everything passes in its order, spelling and number, except:
+
+1. hop-by-hop fields, and those that `Connection` names (RFC 9110 §7.6.1)
+2. what only a trusted peer may say: identity headers, `Forwarded`, `X-Forwarded-*`, `X-Request-ID`
+3. cookies that belong to the other backend
+4. what the backend's `headers: set, remove` name
+5. added: `X-Forwarded-For`, `-Proto`, `-Host`, `Via`, `X-Request-ID`, and the framing
+
+Names are compared as CGI and WSGI read them, with `_` as `-`: to such a backend `X_Account_Id` is `X-Account-Id`.
+
+What happens to the lines depends on their names alone, and clients repeat themselves: the way through is
+worked out once for each sequence of names (a *shape*), and looked up after that (0.3 µs).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from proxy.core.message import CHUNKED, BadMessage, RequestHead
+
+SHAPES_KEPT: Final = 1024
+"""Shapes remembered by one editor; a hostile client can't grow it further."""
+
+HOP_BY_HOP: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade", b"http2-settings"}
+)
+
+_FORWARDED: Final = b"x-forwarded-"
+_SAID_BY_PROXIES: Final = frozenset({b"forwarded", b"x-request-id"})
+_NEVER_EDITED: Final = HOP_BY_HOP | {b"content-length"}
+
+# Connection takes fields away that the backend must get, or that decide: RFC 9110 §7.6.1 forbids to name those.
+_END_TO_END: Final = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"cookie", b"via", b"expect"}
+)
+_KNOWN_OPTIONS: Final = frozenset({b"close", b"keep-alive"})
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
+
+
+def plain_name(name: bytes) -> bytes:
+    """A field's lower-case name as CGI and WSGI read it."""
+    return name.replace(b"_", b"-")
+
+
+def well_formed_request_id(value: bytes | None) -> bool:
+    """Whether a trusted peer's request id may be kept: it goes into logs, and on to other systems."""
+    return value is not None and _REQUEST_ID.fullmatch(value) is not None
+
+
+class _Way(NamedTuple):
+    """How the lines of one shape pass."""
+
+    keep: tuple[int, ...] | None  # None: all of them
+    cookies: bool  # one of the kept lines is a Cookie
+    has_host: bool
+
+
+class RequestEditor:
+    """Writes the heads of requests to one backend, from peers of one kind.
+
+    Args:
+        trusted: whether the peer may say who the client is and where it came from.
+        identity_headers: lower-case names of headers that tell an account or region.
+        isolated_cookies: names of cookies that belong to the other backend.
+        set_headers: fields the backend is told instead of what the client sent.
+        remove_headers: fields the backend isn't told.
+    """
+
+    __slots__ = ("_added", "_isolated", "_removed", "_tells_host", "_trusted", "_untold", "_ways")
+
+    def __init__(
+        self,
+        *,
+        trusted: bool,
+        identity_headers: Iterable[bytes],
+        isolated_cookies: Iterable[str] = (),
+        set_headers: Iterable[tuple[str, str]] = (),
+        remove_headers: Iterable[str] = (),
+    ) -> None:
+        self._trusted = trusted
+        added = [(name.encode(), value.encode()) for name, value in set_headers]
+        added = [(name, value) for name, value in added if plain_name(name.lower()) not in _NEVER_EDITED]
+        self._added = b"".join(b"%b: %b\r\n" % line for line in added)
+        edited = {plain_name(name.lower()) for name, _ in added}
+        self._tells_host = b"host" in edited
+        edited |= {plain_name(name.lower().encode()) for name in remove_headers} - _NEVER_EDITED
+        self._untold = frozenset(plain_name(name) for name in identity_headers)
+        self._removed = frozenset(edited)
+        self._isolated = frozenset(name.encode() for name in isolated_cookies)
+        self._ways: dict[tuple[bytes, ...], _Way] = {}
+
+    def withholds(self, name: bytes) -> bool:
+        """Whether a trailer field of this lower-case name stays here: whatever steers a request stands in its head."""
+        plain = plain_name(name)
+        return self._drops(name) or plain in self._untold or plain.startswith(_FORWARDED) or plain in _END_TO_END
+
+    def write(self, head: RequestHead, target: bytes, *, address: bytes, authority: bytes, request_id: bytes) -> bytes:
+        """The head as the backend gets it, final CRLF CRLF included.
+
+        Args:
+            head: the request's head.
+            target: the target to ask for; differs from the head's when the route rewrites.
+            address: the peer's IP address.
+            authority: the endpoint's, for the Host that an HTTP/1.0 client left out.
+            request_id: the exchange's.
+
+        Raises:
+            BadMessage: `Connection` names a field that isn't the connection's business (400).
+        """
+        names = tuple(head.names)
+        way = self._ways.get(names)
+        if way is None:
+            way = self._learn(names)
+        lines = head.lines if way.keep is None else [head.lines[i] for i in way.keep]
+        if not head.connection <= _KNOWN_OPTIONS:
+            lines = self._without_nominated(head, names, way)
+        if way.cookies and self._isolated:
+            lines = self._without_isolated(lines)
+        values = head.values
+        host = head.host
+        came_from = address
+        scheme = b"http"
+        if self._trusted:
+            if b"x-forwarded-for" in values:
+                came_from = b", ".join([*head.all(b"x-forwarded-for"), address])
+            scheme = values.get(b"x-forwarded-proto", scheme)
+            host = values.get(b"x-forwarded-host", host)
+        parts = [head.method, b" ", target, b" HTTP/1.1\r\n"]
+        if lines:
+            parts.append(b"\r\n".join(lines))
+            parts.append(b"\r\n")
+        if not way.has_host and not self._tells_host:
+            parts.append(b"Host: %b\r\n" % authority)
+        if self._added:
+            parts.append(self._added)
+        if b"te" in values and b"trailers" in values[b"te"].lower():
+            parts.append(b"TE: trailers\r\nConnection: TE\r\n")
+        if head.body == CHUNKED:
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+        parts += (
+            b"X-Forwarded-For: ",
+            came_from,
+            b"\r\nX-Forwarded-Proto: ",
+            scheme,
+            b"\r\nX-Forwarded-Host: ",
+            host,
+            b"\r\nVia: 1.1 strangler\r\nX-Request-ID: " if head.minor else b"\r\nVia: 1.0 strangler\r\nX-Request-ID: ",
+            request_id,
+            b"\r\n\r\n",
+        )
+        return b"".join(parts)
+
+    def _learn(self, names: tuple[bytes, ...]) -> _Way:
+        keep = tuple(i for i, name in enumerate(names) if not self._drops(name))
+        kept = {names[i] for i in keep}
+        way = _Way(None if len(keep) == len(names) else keep, b"cookie" in kept, b"host" in kept)
+        if len(self._ways) < SHAPES_KEPT:
+            self._ways[names] = way
+        return way
+
+    def _drops(self, name: bytes) -> bool:
+        plain = plain_name(name)
+        if plain in HOP_BY_HOP or plain in self._removed:
+            return True
+        if plain in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"):
+            return True  # written anew
+        if plain != name and plain in _END_TO_END:
+            return True  # `Content_Length` is no field that anybody means
+        if self._trusted:
+            return plain != name and plain in self._untold
+        return plain in self._untold or plain in _SAID_BY_PROXIES or plain.startswith(_FORWARDED)
+
+    def _without_nominated(self, head: RequestHead, names: tuple[bytes, ...], way: _Way) -> list[bytes]:
+        for option in head.connection:
+            plain = plain_name(option)
+            if plain in _END_TO_END or plain in self._untold or plain in _SAID_BY_PROXIES or _FORWARDED in plain:
+                raise BadMessage("Connection names a field that is not the connection's")
+        kept = range(len(names)) if way.keep is None else way.keep
+        return [head.lines[i] for i in kept if names[i] not in head.connection]
+
+    def _without_isolated(self, lines: list[bytes]) -> list[bytes]:
+        if not any(name in line for line in lines for name in self._isolated if line[:6].lower() == b"cookie"):
+            return lines
+        passing = []
+        for line in lines:
+            name, _, value = line.partition(b":")
+            if name.lower() == b"cookie":
+                crumbs = [crumb for crumb in value.split(b";") if _cookie_name(crumb) not in self._isolated]
+                if not any(crumb.strip() for crumb in crumbs):
+                    continue
+                line = name + b": " + b";".join(crumbs).strip()
+            passing.append(line)
+        return passing
+
+
+def _cookie_name(crumb: bytes) -> bytes:
+    return crumb.partition(b"=")[0].strip()
