@@ -1,0 +1,88 @@
+"""A connection to a backend: lent to one exchange at a time, or waiting in its endpoint's pool."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from proxy.core.override import override
+
+if TYPE_CHECKING:
+    from proxy.traffic.exchange import Exchange
+    from proxy.traffic.pool import Endpoint
+
+
+class BackendConnection(asyncio.Protocol):
+    """One connection to one endpoint.
+
+    Attributes:
+        exchange: the one it is lent to; None: it waits in the pool, or is over.
+        uses: how many exchanges it has been lent to. A used one may prove stale; a fresh one can't.
+        rested_tick: when it was last put back.
+    """
+
+    __slots__ = ("endpoint", "exchange", "rested_tick", "transport", "uses", "writable")
+
+    transport: asyncio.Transport
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.exchange: Exchange | None = None
+        self.uses = 0
+        self.rested_tick = 0
+        self.writable = True
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's isn't one by inheritance
+        self.endpoint.opened()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self.exchange is not None:
+            self.exchange.answer_received(data)
+        else:
+            # Nobody asked: whatever it is, it must not be taken for the answer to the next request.
+            self.endpoint.forget(self)
+            self.transport.abort()
+
+    @override
+    def eof_received(self) -> None:
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.backend_lost(None)
+        else:
+            self.endpoint.forget(self)
+        self.transport.abort()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.endpoint.closed()
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.backend_lost(exc or ConnectionResetError())
+        else:
+            self.endpoint.forget(self)
+
+    @override
+    def pause_writing(self) -> None:
+        self.writable = False
+        if self.exchange is not None:
+            self.exchange.backend_slow()
+
+    @override
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self.exchange is not None:
+            self.exchange.backend_ready()
+
+    def rest(self, tick: int) -> None:
+        """Go back to the pool."""
+        self.exchange = None
+        self.rested_tick = tick
+        self.endpoint.take_back(self)
+
+    def cut(self) -> None:
+        """End at once, whatever was under way; nobody is told."""
+        self.exchange = None
+        self.transport.abort()

@@ -1,0 +1,349 @@
+"""A client's connection: one request at a time, pipelined ones wait their turn in order.
+
+While an exchange is in flight the connection is still read, up to a bound, for only so can it be seen that the client
+hung up. A FIN counts as that: a client that only wanted to say "no more requests" gets no answer (as with nginx and
+HAProxy for safe methods).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import struct
+from typing import TYPE_CHECKING, Final, cast
+
+from proxy.core.faults import Fault, Kind, Party, Stage
+from proxy.core.forwarding import well_formed_request_id
+from proxy.core.message import BadMessage, RequestHead, read_request_head
+from proxy.core.override import override
+from proxy.traffic.exchange import Exchange
+from proxy.traffic.limits import WATER_BYTES
+from proxy.traffic.refusal import refusal
+
+if TYPE_CHECKING:
+    from proxy.traffic.server import Traffic
+    from proxy.traffic.wiring import Wiring
+
+_log = logging.getLogger(__name__)
+
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends RST
+_TOKEN_START: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+_MALFORMED: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.MALFORMED)
+_LATE: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.TIMEOUT)
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client.
+
+    Attributes:
+        address: its IP address as text.
+        trusted: whether it may say who asks, in the wiring it last began an exchange with.
+        writable: whether its write buffer has room.
+    """
+
+    __slots__ = (
+        "_address_text",
+        "_body_held",
+        "_buffer",
+        "_closing",
+        "_exchange",
+        "_fresh",
+        "_lingering",
+        "_paused",
+        "_since_tick",
+        "_traffic",
+        "_wiring",
+        "address",
+        "transport",
+        "trusted",
+        "writable",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self._exchange: Exchange | None = None
+        self._wiring: Wiring | None = None
+        self._buffer = bytearray()  # an incomplete head, or what was pipelined
+        self._since_tick = 0  # since when it is idle, or its head incomplete, or it lingers
+        self._fresh = True  # no request has come yet
+        self._closing = False
+        self._lingering = False
+        self._paused = False
+        self._body_held = False
+        self._address_text = ""
+        self.address = b""
+        self.trusted = False
+        self.writable = True
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast("asyncio.Transport", transport)  # uvloop's isn't one by inheritance
+        peer = transport.get_extra_info("peername")
+        self._address_text = peer[0] if isinstance(peer, tuple) else ""
+        self.address = self._address_text.encode()
+        self._since_tick = self._traffic.tick
+        transport.set_write_buffer_limits(high=WATER_BYTES)
+        self._traffic.client_opened(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        try:
+            exchange = self._exchange
+            if exchange is not None:
+                self._received_while_busy(exchange, data)
+            elif self._closing:
+                pass  # lingering: read and dropped
+            elif self._buffer:
+                self._buffer += data
+                self._read_buffer(len(self._buffer) - len(data))
+            else:
+                at = data.find(_END_OF_HEAD)
+                if at > 0:
+                    self._begin(data, at)
+                else:
+                    self._since_tick = self._traffic.tick
+                    self._buffer += data
+                    self._read_buffer(0)
+        except Exception:  # noqa: BLE001  the top of a protocol callback: told with its trace, ends this connection alone
+            self._defect()
+
+    def _received_while_busy(self, exchange: Exchange, data: bytes) -> None:
+        if not exchange.request_done:
+            data = exchange.request_received(data)
+            if not data or self._closing:
+                return
+        self._buffer += data
+        if self._exchange is None:
+            self._next_soon()
+        elif len(self._buffer) > WATER_BYTES:
+            self._set_paused()
+
+    def _read_buffer(self, searched: int) -> None:
+        """Look for a head in the buffer; `searched` bytes of it are known to hold no end."""
+        buffer = self._buffer
+        if buffer[:2] == b"\r\n":
+            del buffer[:2]  # RFC 9112 §2.2: an empty line before a request is let pass
+        at = buffer.find(_END_OF_HEAD, max(0, searched - 5))
+        if at > 0:
+            data = bytes(buffer)
+            self._buffer = bytearray()
+            self._begin(data, at)
+            return
+        limits = self._traffic.limits
+        line_end = buffer.find(b"\r\n", 0, limits.request_line_bytes)
+        if line_end < 0 and len(buffer) >= limits.request_line_bytes:
+            self._refuse(_MALFORMED, BadMessage("the request line is too long", 414))
+        elif len(buffer) > limits.head_bytes:
+            self._refuse(_MALFORMED, BadMessage("the head is too long", 431))
+        elif buffer and buffer[0] not in _TOKEN_START and buffer != b"\r":
+            # Another protocol (a TLS hello starts with 0x16): say so now, not when the time is up.
+            self._refuse(_MALFORMED, BadMessage("malformed request line"))
+        elif _BARE_LINE_END.search(buffer, max(0, searched - 1)):
+            self._refuse(_MALFORMED, BadMessage("a line ends without CR"))
+
+    def _begin(self, data: bytes, at: int) -> None:
+        """Start the exchange whose head ends at `at`."""
+        traffic = self._traffic
+        self._fresh = False
+        limits = traffic.limits
+        if at > limits.head_bytes:
+            self._refuse(_MALFORMED, BadMessage("the head is too long", 431))
+            return
+        if data.find(b"\r\n", 0, limits.request_line_bytes) < 0:
+            self._refuse(_MALFORMED, BadMessage("the request line is too long", 414))
+            return
+        try:
+            head = read_request_head(data[2:at] if data[:2] == b"\r\n" else data[:at])
+        except BadMessage as bad:
+            self._refuse(_MALFORMED, bad)
+            return
+        wiring = traffic.wiring
+        if wiring is not self._wiring:
+            self.trust_in(wiring)
+        self._exchange = exchange = Exchange(traffic, wiring, self, head, self._request_id(head))
+        surplus = exchange.begin(at + 4, data[at + 4 :])
+        if surplus and not self._closing:
+            self._buffer += surplus
+            self._next_soon()
+
+    def trust_in(self, wiring: Wiring) -> bool:
+        """Whether this peer is trusted; asked once for each generation."""
+        self._wiring = wiring
+        self.trusted = wiring.generation.trusts(self._address_text)
+        return self.trusted
+
+    def _request_id(self, head: RequestHead) -> bytes:
+        if self.trusted:
+            given = head.values.get(b"x-request-id")
+            if given is not None and well_formed_request_id(given) and len(head.all(b"x-request-id")) == 1:
+                return given
+        return self._traffic.new_request_id()
+
+    def _next_soon(self) -> None:
+        # Not now: a client that pipelines a thousand bad requests would have them all answered in one loop turn.
+        asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        """Take up what was pipelined."""
+        if self._exchange is None and self._buffer and self.writable and not self._closing:
+            try:
+                self._read_buffer(0)
+            except Exception:  # noqa: BLE001  the top of a protocol callback: told with its trace, ends this connection alone
+                self._defect()
+
+    def exchange_over(self, *, keep_alive: bool, request_done: bool) -> None:
+        """The exchange has ended, and its answer is written."""
+        self._exchange = None
+        self._body_held = False
+        self._since_tick = self._traffic.tick
+        if self._closing:
+            return
+        if not keep_alive:
+            self._close(linger=not request_done)
+        elif self._buffer:
+            self._next_soon()
+        if self._paused and not self._closing:
+            self._set_paused()
+
+    def _close(self, *, linger: bool) -> None:
+        """Close once everything is written. Closing while the client still sends would destroy the answer (RST)."""
+        self._closing = True
+        self._buffer.clear()
+        if linger and not self.transport.is_closing():
+            self._lingering = True
+            self._since_tick = self._traffic.tick
+            self._set_paused()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def cut(self, *, reset: bool) -> None:
+        """End without a clean end; `reset`: even a FIN could be taken for one."""
+        self._closing = True
+        if reset:
+            sock = self.transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def abandon(self) -> None:
+        """End now, with whatever is under way."""
+        self._closing = True
+        self.transport.abort()
+
+    def pause_body(self) -> None:
+        """The body comes faster than the backend takes it."""
+        self._body_held = True
+        self._set_paused()
+
+    def resume_body(self) -> None:
+        """The backend takes more of the body."""
+        self._body_held = False
+        if self._paused:
+            self._set_paused()
+
+    def _set_paused(self) -> None:
+        """Read, or don't, as the body and what is pipelined have it."""
+        wanted = self._body_held or (len(self._buffer) > WATER_BYTES and self._exchange is not None)
+        if wanted != self._paused and not self.transport.is_closing():
+            self._paused = wanted
+            if wanted:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    @override
+    def pause_writing(self) -> None:
+        self.writable = False
+        if self._exchange is not None:
+            self._exchange.client_slow()
+
+    @override
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._exchange is not None:
+            self._exchange.client_ready()
+        elif self._buffer:
+            self._next_soon()
+
+    @override
+    def eof_received(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        self._closing = True
+        if exchange is not None:
+            self.writable = True
+            exchange.client_left()
+            self.transport.abort()
+        # else the transport closes itself once everything is written
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self.writable = True
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_left()
+        self._buffer = bytearray()
+        self._traffic.client_closed(self)
+
+    def sweep(self, tick: int) -> None:
+        """Look at the deadlines; called once a tick."""
+        exchange = self._exchange
+        traffic = self._traffic
+        waited = tick - self._since_tick
+        if exchange is not None:
+            exchange.sweep(tick)
+        elif self._closing:
+            if self._lingering and waited > traffic.linger_ticks:
+                self.transport.abort()
+            elif waited > traffic.client_stall_ticks:
+                self.transport.abort()  # closed, but the last answer isn't read
+        elif self._buffer:
+            if waited > traffic.head_ticks:
+                self._refuse(_LATE, BadMessage("the head did not come in time", 408))
+        elif not self.writable:
+            if waited > traffic.client_stall_ticks:
+                self.transport.abort()
+        elif waited > (traffic.idle_ticks if not traffic.draining else traffic.greet_ticks):
+            self._close(linger=False)
+
+    def drain(self) -> None:
+        """This process ends: an idle connection closes; one that has not asked yet may still ask."""
+        if self._exchange is None and not self._fresh and not self._buffer and not self._closing:
+            self._close(linger=False)
+        elif self._fresh:
+            self._since_tick = self._traffic.tick
+
+    def drained(self) -> None:
+        """The time to drain is over."""
+        if self._exchange is not None:
+            self._exchange.drained()
+        self.transport.abort()
+
+    def _refuse(self, fault: Fault, bad: BadMessage) -> None:
+        """Answer a head that can't be read, and close: nobody knows where the next request would begin."""
+        traffic = self._traffic
+        request_id = traffic.new_request_id()
+        answer = refusal(fault, bad.status, request_id=request_id, why=bad.why, close=True, minor=1, head_only=False)
+        received = len(self._buffer)
+        self.transport.write(answer)
+        traffic.head_refused(fault, bad.status, request_id, received=received, sent=len(answer))
+        self._close(linger=True)
+
+    def _defect(self) -> None:
+        """Only a defect of ours comes here: tell it, and end this connection alone."""
+        _log.exception("a client's connection failed")
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.failed()
+        if not self._closing:
+            self.abandon()

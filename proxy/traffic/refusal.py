@@ -1,0 +1,57 @@
+"""The answers that the proxy gives itself."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from proxy.core.faults import Fault, Kind
+
+RETRY_AFTER_S: Final = 1
+"""What a client is told when a limit was reached: the next second may be different, a stampede sooner doesn't help."""
+
+_EXPLAINED: Final = {
+    Kind.MALFORMED: "a message could be read in more than one way, or in none",
+    Kind.TIMEOUT: "nothing came for too long",
+    Kind.CUT: "the connection ended before the answer did",
+    Kind.LEFT: "the client hung up",
+    Kind.UNREACHABLE: "no connection could be made",
+    Kind.BUSY: "as many requests are in flight as are allowed",
+    Kind.DRAINED: "this process is ending",
+    Kind.FAILED: "a defect of the proxy; its log has the trace",
+}
+
+
+def refusal(
+    fault: Fault, status: int, *, request_id: bytes, why: str | None, close: bool, minor: int, head_only: bool
+) -> bytes:
+    """A whole answer.
+
+    Args:
+        fault: named in the marker header.
+        status: usually the fault's own.
+        request_id: told in header and body, so that a person can quote it.
+        why: what was wrong, when the fault's kind doesn't say enough; never a client's bytes.
+        close: whether the connection ends after it.
+        minor: the x of the request's HTTP/1.x.
+        head_only: the request was HEAD.
+    """
+    phrase = HTTPStatus(status).phrase
+    body = f"{status} {phrase}\n{why or _EXPLAINED[fault.kind]}\nfault: {fault.name}\nrequest: {request_id.decode()}\n"
+    lines = [
+        f"HTTP/1.1 {status} {phrase}",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body.encode())}",
+        "Cache-Control: no-store",
+        f"X-Strangler-Error: {fault.name}",
+        f"X-Request-ID: {request_id.decode()}",
+    ]
+    if fault.kind in (Kind.BUSY, Kind.DRAINED):
+        lines.append(f"Retry-After: {RETRY_AFTER_S}")
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        lines.append("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE")
+    if close:
+        lines.append("Connection: close")
+    elif minor == 0:
+        lines.append("Connection: keep-alive")
+    return "\r\n".join([*lines, "", "" if head_only else body]).encode()

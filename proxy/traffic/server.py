@@ -1,0 +1,269 @@
+"""The traffic of one worker: listening sockets, the wiring in force, deadlines, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from proxy.core.model import Backend
+from proxy.traffic.client import ClientConnection
+from proxy.traffic.limits import TICK_S, Limits, ticks
+from proxy.traffic.pool import Endpoint, Load, Pool
+from proxy.traffic.telemetry import Telemetry
+from proxy.traffic.wiring import Wiring
+
+if TYPE_CHECKING:
+    from proxy.core.counters import Counters
+    from proxy.core.faults import Fault
+    from proxy.core.generation import Generation
+    from proxy.core.latch import Latch
+    from proxy.traffic.exchange import Exchange
+    from proxy.traffic.log import AccessLog
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG: Final = 4096  # the kernel lowers it to net.core.somaxconn; listen() on an inherited socket sets it anew
+_ACCEPTED_AT_ONCE: Final = 4096
+_TURNS_TO_CLOSE: Final = 3  # an aborted connection is told in the next turn and freed in the one after
+
+
+class Traffic:
+    """Everything in flight on one worker.
+
+    Args:
+        generation: what the first requests live in.
+        counters: where is counted.
+        log: where each exchange leaves a line; None: nowhere.
+        latch: gives the rollbacks in force, the same object as long as nothing changed.
+        share_of_node: how many workers share the node's limits.
+        limits: of clients and connections.
+
+    Attributes:
+        in_flight: exchanges that have begun and are not over, those without a client included.
+        tick: counts deadlines' sweeps; time as far as they are concerned.
+        wiring: what a request that begins now lives in.
+    """
+
+    def __init__(
+        self,
+        generation: Generation,
+        *,
+        counters: Counters,
+        log: AccessLog | None,
+        latch: Callable[[], Latch],
+        share_of_node: int = 1,
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits = limits or Limits()
+        self.latch = latch
+        self.telemetry = Telemetry(counters)
+        self.in_flight = 0
+        self.draining = False
+        self.tick = 0
+        self.orphans: set[Exchange] = set()
+        self.own_address = b"unknown"  # RFC 7239 §6.2: what stands for a client that is gone
+        self.head_ticks = ticks(limits.head_s)
+        self.idle_ticks = ticks(limits.idle_s)
+        self.client_stall_ticks = ticks(limits.client_stall_s)
+        self.linger_ticks = ticks(limits.linger_s)
+        self.greet_ticks = ticks(limits.greet_s)
+        self._backend_idle_ticks = ticks(limits.backend_idle_s)
+        self._log = log
+        self._share_of_node = share_of_node
+        self._clients: set[ClientConnection] = set()
+        self._endpoints: dict[tuple[Backend, str], Endpoint] = {}
+        self._loads = {backend: Load() for backend in Backend}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[tuple[asyncio.Server, socket.socket]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+        # Ids needn't be secret, only different between workers and restarts: half random, half counted.
+        self._id_prefix = b"%016x" % random.SystemRandom().getrandbits(64)
+        self._id = 0
+        self.wiring: Wiring
+        self.swap(generation)
+
+    def swap(self, generation: Generation) -> None:
+        """Let requests that begin from now on live in another generation; those in flight keep theirs."""
+        endpoints: dict[tuple[Backend, str], Endpoint] = {}
+        pools = {}
+        for backend, spec in generation.backends.items():
+            for url in spec.urls:
+                kept = self._endpoints.get((backend, url))
+                endpoints[backend, url] = kept or Endpoint(backend, url, self.telemetry)
+            pools[backend] = Pool(
+                spec,
+                [endpoints[backend, url] for url in spec.urls],
+                self._loads[backend],
+                share_of_node=self._share_of_node,
+                tasks=self._tasks,
+            )
+        self.wiring = Wiring(generation, pools)
+        gone = [endpoint for name, endpoint in self._endpoints.items() if name not in endpoints]
+        self._endpoints = endpoints
+        for endpoint in gone:
+            endpoint.retire()
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept from an inherited listening socket, which stays its owner's."""
+        loop = asyncio.get_running_loop()
+        own = sock.dup()
+        own.setblocking(False)
+        server = await loop.create_server(lambda: ClientConnection(self), sock=own, backlog=_BACKLOG)
+        self._servers.append((server, sock))
+        if self._timer is None:
+            self._timer = loop.call_later(TICK_S, self._sweep)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Stop: accept what is queued, close what is idle, let what is in flight end, then close.
+
+        Args:
+            timeout_s: after that, what is still in flight is cut.
+        """
+        servers, self._servers = self._servers, []
+        for server, _ in servers:
+            server.close()
+        for _, sock in servers:
+            await self._accept_queued(sock)
+        self.draining = True
+        for client in list(self._clients):
+            client.drain()
+        if not self._nothing_left():
+            self._emptied.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._emptied.wait()
+            except TimeoutError:
+                _log.warning("drained for %g s; %d requests in flight are cut", timeout_s, self.in_flight)
+        for orphan in list(self.orphans):
+            orphan.drained()
+        for client in list(self._clients):
+            client.drained()
+        for endpoint in self._endpoints.values():
+            endpoint.retire()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._clients:  # aborted: the loop tells each in its next turn
+            self._emptied.clear()
+            await self._emptied.wait()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._flush()
+        for _ in range(_TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
+
+    async def _accept_queued(self, sock: socket.socket) -> None:
+        """Take what the kernel has already accepted for us: closing the socket would reset it."""
+        loop = asyncio.get_running_loop()
+        sock.setblocking(False)
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                accepted, _ = sock.accept()
+            except OSError:
+                return
+            accepted.setblocking(False)
+            await loop.connect_accepted_socket(lambda: ClientConnection(self), accepted)
+
+    def new_request_id(self) -> bytes:
+        """An id no other request has."""
+        self._id += 1
+        return b"%b%016x" % (self._id_prefix, self._id)
+
+    def client_opened(self, client: ClientConnection) -> None:
+        """A client connected."""
+        self._clients.add(client)
+        self.telemetry.client_opened()
+
+    def client_closed(self, client: ClientConnection) -> None:
+        """A client's connection ended."""
+        self._clients.discard(client)
+        self.telemetry.client_closed()
+        if not self._clients:
+            self._tell_emptied()
+
+    def exchange_over(
+        self,
+        exchange: Exchange,
+        *,
+        method: bytes,
+        target: bytes,
+        generation: int,
+        fault: Fault | None,
+        received: int,
+        sent: int,
+        started_s: float,
+        head_us: int | None,
+    ) -> None:
+        """Count and log an exchange; called once for each."""
+        self.in_flight -= 1
+        if self.orphans:
+            self.orphans.discard(exchange)
+            self._tell_emptied()
+        duration_us = int((time.monotonic() - started_s) * 1_000_000)
+        decision = exchange.decision
+        self.telemetry.exchange(decision, exchange.status, duration_us, received, sent)
+        if self._log is not None:
+            self._log.exchange(
+                request_id=exchange.request_id.decode(),
+                method=method,
+                path=target.partition(b"?")[0],
+                status=exchange.status,
+                decision=decision,
+                fault=None if fault is None else fault.name,
+                generation=generation,
+                received=received,
+                sent=sent,
+                duration_us=duration_us,
+                head_us=head_us,
+            )
+
+    def head_refused(self, fault: Fault, status: int, request_id: bytes, *, received: int, sent: int) -> None:
+        """Count and log a request whose head can't be read."""
+        self.telemetry.fault(fault, None)
+        self.telemetry.refused(fault)
+        self.telemetry.exchange(None, status, 0, received, sent)
+        if self._log is not None:
+            self._log.exchange(
+                request_id=request_id.decode(),
+                method=b"-",
+                path=b"-",
+                status=status,
+                decision=None,
+                fault=fault.name,
+                generation=self.wiring.generation.number,
+                received=received,
+                sent=sent,
+                duration_us=0,
+                head_us=None,
+            )
+
+    def _nothing_left(self) -> bool:
+        return not self._clients and not self.orphans
+
+    def _tell_emptied(self) -> None:
+        if self.draining and self._nothing_left():
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        """Once a tick: every deadline, and what is counted only now and then."""
+        self.tick = tick = self.tick + 1
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._sweep)
+        for client in list(self._clients):
+            client.sweep(tick)
+        for orphan in list(self.orphans):
+            orphan.sweep(tick)
+        for endpoint in self._endpoints.values():
+            endpoint.close_idle(tick - self._backend_idle_ticks)
+        self._flush()
+
+    def _flush(self) -> None:
+        dropped = 0 if self._log is None else self._log.dropped + self._log.lost
+        self.telemetry.flush(in_flight=self.in_flight, log_dropped=dropped)

@@ -1,0 +1,181 @@
+"""What traffic counts. Names are built once for each combination of labels; after that a count is an addition.
+
+Labels come from closed sets and from the plan, never from a client's bytes. The histogram is gathered in plain
+lists and added to the page once a tick: a worker that is killed takes at most a tick of it along.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Final
+
+from proxy.core.model import Backend
+
+if TYPE_CHECKING:
+    from proxy.core.counters import Counters
+    from proxy.core.decision import Decision
+    from proxy.core.faults import Fault
+
+BOUNDS_US: Final = (
+    500,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    10_000_000,
+)
+"""Upper bounds of the duration histogram, inclusive, in microseconds; +Inf follows."""
+
+NO_AREA: Final = "-"
+"""The area of a request that matched no route, or that was refused before it was decided."""
+
+_NOBODY: Final = "none"  # the backend of a request that reached none
+
+
+class Telemetry:
+    """One worker's series."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._cells = counters.cells
+        series = counters.series
+        self._requests: dict[tuple[str | None, Backend | None, int], int] = {}
+        self._decisions: dict[tuple[str | None, Backend, str], int] = {}
+        self._faults: dict[tuple[Fault, Backend | None], int] = {}
+        self._refused: dict[str, int] = {}
+        self._retries = {b: series(f'strangler_retries_total{{backend="{b}"}}') for b in Backend}
+        self._opened = {b: series(f'strangler_backend_connections_opened_total{{backend="{b}"}}') for b in Backend}
+        self._reused = {b: series(f'strangler_backend_connections_reused_total{{backend="{b}"}}') for b in Backend}
+        self._open = {b: series(f'strangler_backend_connections_open{{backend="{b}"}}') for b in Backend}
+        self._clients = series("strangler_client_connections_open")
+        self._accepted = series("strangler_client_connections_total")
+        self._in_flight = series("strangler_requests_in_flight")
+        self._received = series("strangler_received_bytes_total")
+        self._sent = series("strangler_sent_bytes_total")
+        self._log_dropped = series("strangler_log_lines_dropped_total")
+        self._log_dropped_told = 0
+        self._durations = {b: _Histogram(counters, b) for b in Backend}
+
+    def client_opened(self) -> None:
+        """A client connected."""
+        self._cells[self._clients] += 1
+        self._cells[self._accepted] += 1
+
+    def client_closed(self) -> None:
+        """A client's connection ended."""
+        self._cells[self._clients] -= 1
+
+    def backend_opened(self, backend: Backend) -> None:
+        """A connection to a backend was made."""
+        self._cells[self._opened[backend]] += 1
+        self._cells[self._open[backend]] += 1
+
+    def backend_closed(self, backend: Backend) -> None:
+        """A connection to a backend ended."""
+        self._cells[self._open[backend]] -= 1
+
+    def reused(self, backend: Backend) -> None:
+        """An exchange took a connection from the pool."""
+        self._cells[self._reused[backend]] += 1
+
+    def retried(self, backend: Backend) -> None:
+        """A request was sent a second time, or to another endpoint."""
+        self._cells[self._retries[backend]] += 1
+
+    def fault(self, fault: Fault, backend: Backend | None) -> None:
+        """An exchange, or an attempt of one, broke."""
+        index = self._faults.get((fault, backend))
+        if index is None:
+            index = self._faults[fault, backend] = self._counters.series(
+                f'strangler_faults_total{{party="{fault.party}",stage="{fault.stage}",'
+                f'kind="{fault.kind}",backend="{backend or _NOBODY}"}}'
+            )
+        self._cells[index] += 1
+
+    def refused(self, fault: Fault) -> None:
+        """The proxy gave an answer of its own."""
+        index = self._refused.get(fault.name)
+        if index is None:
+            index = self._counters.series(f'strangler_refused_total{{reason="{fault.name}"}}')
+            self._refused[fault.name] = index
+        self._cells[index] += 1
+
+    def exchange(self, decision: Decision | None, status: int, duration_us: int, received: int, sent: int) -> None:
+        """An exchange is over.
+
+        Args:
+            decision: None when the request was refused before it was decided.
+            status: what the client was told, or 499.
+            duration_us: from the request's head to the answer's last byte.
+            received: bytes from the client.
+            sent: bytes to the client.
+        """
+        cells = self._cells
+        if decision is None:
+            area, backend = None, None
+        else:
+            area, backend = decision.area, decision.backend
+            self._durations[backend].add(duration_us)
+            chosen = (area, backend, decision.reason)
+            index = self._decisions.get(chosen)
+            if index is None:
+                index = self._decisions[chosen] = self._counters.series(
+                    f'strangler_decisions_total{{area="{area or NO_AREA}",backend="{backend}",reason="{decision.reason}"}}'
+                )
+            cells[index] += 1
+        served = (area, backend, status // 100)
+        index = self._requests.get(served)
+        if index is None:
+            index = self._requests[served] = self._counters.series(
+                f'strangler_requests_total{{area="{area or NO_AREA}",backend="{backend or _NOBODY}",status="{status // 100}xx"}}'
+            )
+        cells[index] += 1
+        cells[self._received] += received
+        cells[self._sent] += sent
+
+    def flush(self, *, in_flight: int, log_dropped: int) -> None:
+        """Add to the page what is gathered between ticks."""
+        self._cells[self._in_flight] = in_flight
+        self._cells[self._log_dropped] += log_dropped - self._log_dropped_told
+        self._log_dropped_told = log_dropped
+        for histogram in self._durations.values():
+            histogram.flush()
+
+
+class _Histogram:
+    """Durations of one backend: Prometheus buckets, which count everything up to their bound."""
+
+    __slots__ = ("_cells", "_counts", "_indexes", "_sum", "_sum_index", "_total_index")
+
+    def __init__(self, counters: Counters, backend: Backend) -> None:
+        name = "strangler_request_duration_us"
+        bounds = [*(str(bound) for bound in BOUNDS_US), "+Inf"]
+        self._cells = counters.cells
+        self._indexes = [counters.series(f'{name}_bucket{{backend="{backend}",le="{bound}"}}') for bound in bounds]
+        self._sum_index = counters.series(f'{name}_sum{{backend="{backend}"}}')
+        self._total_index = counters.series(f'{name}_count{{backend="{backend}"}}')
+        self._counts = [0] * len(bounds)
+        self._sum = 0
+
+    def add(self, duration_us: int) -> None:
+        self._counts[bisect_left(BOUNDS_US, duration_us)] += 1
+        self._sum += duration_us
+
+    def flush(self) -> None:
+        so_far = 0
+        for i, count in enumerate(self._counts):
+            so_far += count
+            self._counts[i] = 0
+            if so_far:
+                self._cells[self._indexes[i]] += so_far
+        if so_far:
+            self._cells[self._sum_index] += self._sum
+            self._cells[self._total_index] += so_far
+            self._sum = 0

@@ -1,0 +1,265 @@
+"""Raw sockets on both sides of a running proxy: a client and a backend that do exactly what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import uvloop
+
+from proxy.core.counters import PAGE_BYTES, Counters
+from proxy.core.generation import Generation, assemble
+from proxy.core.latch import OPEN, Latch
+from proxy.core.model import Backend
+from proxy.core.plan import Area, BackendSpec, Identity, Plan, Route, encode_plan, new_settings, plan_name
+from proxy.traffic.limits import Limits
+from proxy.traffic.log import AccessLog
+from proxy.traffic.server import Traffic
+
+T = TypeVar("T")
+
+PATIENCE_S = 10.0
+"""How long a test waits for something that must happen; never for something that must not."""
+
+
+def eventually(condition: Callable[[], T | None], what: str) -> T:
+    """Poll until a condition holds, and give what it gave."""
+    deadline = time.monotonic() + PATIENCE_S
+    pause = threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        pause.wait(0.005)
+    return found
+
+
+class Wire:
+    """One end of a connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        sock.settimeout(PATIENCE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    def send(self, *pieces: bytes) -> None:
+        """Send pieces joined, in one write."""
+        self.sock.sendall(b"".join(pieces))
+
+    def until(self, end: bytes) -> bytes:
+        """What comes up to and including `end`."""
+        while end not in self.buffer:
+            self._more()
+        at = self.buffer.index(end) + len(end)
+        found, self.buffer = self.buffer[:at], self.buffer[at:]
+        return found
+
+    def head(self) -> bytes:
+        """A whole head."""
+        return self.until(b"\r\n\r\n")
+
+    def exactly(self, count: int) -> bytes:
+        """So many bytes."""
+        while len(self.buffer) < count:
+            self._more()
+        found, self.buffer = self.buffer[:count], self.buffer[count:]
+        return found
+
+    def answer(self) -> tuple[int, bytes, bytes]:
+        """(status, head, body) of an answer with Content-Length."""
+        head = self.head()
+        found = re.search(rb"(?i)\r\ncontent-length: (\d+)\r\n", head)
+        return int(head[9:12]), head, self.exactly(int(found[1])) if found else b""
+
+    def rest(self) -> bytes:
+        """Everything until the other side closes cleanly."""
+        while data := self.sock.recv(65536):
+            self.buffer += data
+        found, self.buffer = self.buffer, b""
+        return found
+
+    def ends(self) -> str:
+        """How the connection ends, whatever comes before: `closed` or `reset`."""
+        try:
+            while self.sock.recv(65536):
+                pass
+        except ConnectionResetError:
+            return "reset"
+        return "closed"
+
+    def leave(self) -> None:
+        """Close with FIN."""
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Close with RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def _more(self) -> None:
+        data = self.sock.recv(65536)
+        if not data:
+            raise EOFError(f"the other side closed after {self.buffer!r}")
+        self.buffer += data
+
+
+class RawBackend:
+    """A listening socket whose connections a test answers by hand."""
+
+    def __init__(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.listening.settimeout(PATIENCE_S)
+        self.port: int = self.listening.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def accept(self) -> Wire:
+        """The next connection."""
+        return Wire(self.listening.accept()[0])
+
+    def has_caller(self) -> bool:
+        """Whether a connection waits to be accepted."""
+        self.listening.setblocking(False)
+        try:
+            self.listening.accept()[0].close()
+        except BlockingIOError:
+            return False
+        finally:
+            self.listening.settimeout(PATIENCE_S)
+        return True
+
+    def close(self) -> None:
+        """Refuse connections from now on."""
+        self.listening.close()
+
+
+def a_plan(
+    legacy: str | tuple[str, ...],
+    new: str | tuple[str, ...],
+    *,
+    routes: tuple[Route, ...] = (),
+    areas: tuple[Area, ...] = (),
+    identity: Identity | None = None,
+    legacy_options: dict[str, Any] | None = None,
+    new_options: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Plan:
+    """A plan; `/new/**` belongs to the area `moved`, which is fixed to new, everything else is legacy's."""
+    moved = Area(name="moved", place="-", flag="moved")
+    fixed = Route(id="moved/1", area="moved", place="-", path="/new/**", to=Backend.NEW)
+    return Plan(
+        settings=new_settings(otherwise=Backend.LEGACY, **settings),
+        identity=identity or Identity(),
+        backends=(
+            _backend(Backend.LEGACY, legacy, legacy_options or {}),
+            _backend(Backend.NEW, new, new_options or {}),
+        ),
+        areas=(moved, *areas),
+        routes=(fixed, *routes),
+    )
+
+
+def _backend(name: Backend, urls: str | tuple[str, ...], options: dict[str, Any]) -> BackendSpec:
+    return BackendSpec(name=name, urls=(urls,) if isinstance(urls, str) else urls, place="-", **options)
+
+
+def build(plan: Plan, number: int = 1) -> Generation:
+    """A generation of a plan without tables."""
+
+    def no_table(digest: str) -> memoryview:
+        raise AssertionError(digest)
+
+    text = encode_plan(plan)
+    steps = assemble(text, no_table, number=number, name=plan_name(text), now_s=time.time)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            generation = end.value
+            assert isinstance(generation, Generation)
+            return generation
+
+
+class Node:
+    """The real traffic path on a loop of its own, in a thread, so that tests read from top to bottom."""
+
+    def __init__(self, plan: Plan, *, log: Path | None = None, limits: Limits | None = None, share: int = 1) -> None:
+        self.log_path = log
+        self._log = None if log is None else AccessLog(log, b"key")
+        self._limits = limits
+        self._share = share
+        self.counters = Counters(memoryview(bytearray(PAGE_BYTES)))
+        self.latch: Latch = OPEN
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listening.getsockname()[1]
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._open = True
+        self.run(self._start(plan))
+
+    async def _start(self, plan: Plan) -> None:
+        self.traffic = Traffic(
+            build(plan),
+            counters=self.counters,
+            log=self._log,
+            latch=lambda: self.latch,
+            limits=self._limits,
+            share_of_node=self._share,
+        )
+        await self.traffic.listen(self.listening)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the node's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S * 2)
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Call a function on the node's loop."""
+
+        async def call() -> T:
+            return work()
+
+        return self.run(call())
+
+    def client(self, receive_bytes: int | None = None) -> Wire:
+        """Connect."""
+        sock = socket.socket()
+        if receive_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        sock.connect(("127.0.0.1", self.port))
+        return Wire(sock)
+
+    def count(self, start: str) -> int:
+        """The sum of the series whose name starts so."""
+        return sum(value for name, value in self.counters.items() if name.startswith(start))
+
+    def log_lines(self, count: int) -> list[bytes]:
+        """The log, once it has so many lines."""
+        path = self.log_path
+        assert path is not None
+        return eventually(
+            lambda: lines if len(lines := path.read_bytes().splitlines()) >= count else None, f"{count} log lines"
+        )
+
+    def close(self) -> None:
+        """Drain and end."""
+        if self._open:
+            self._open = False
+            self.run(self.traffic.drain(0))
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(PATIENCE_S)
+            self._loop.close()
+            self.listening.close()
+            if self._log is not None:
+                self._log.close()
