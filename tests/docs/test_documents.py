@@ -68,3 +68,9 @@ def test_the_lock_names_a_hash_for_every_package_and_no_index() -> None:
         assert [one for one in packages if "--hash=sha256:" not in one] == []
         assert "://" not in text
         assert "index" not in re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+
+
+def test_every_file_of_the_code_that_the_architecture_names_is_there() -> None:
+    named = set(re.findall(r"`(proxy/[\w/.]+)`", (ROOT / "docs" / "architecture.md").read_text()))
+    assert len(named) > 20
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
