@@ -20,6 +20,9 @@ from typing import Final
 PAGE_BYTES: Final = 2 << 20
 """The size of a worker slot's page: 16 384 series of 112 bytes of name on average."""
 
+SMALL_PAGE_BYTES: Final = 4096
+"""The smallest page: 32 series, enough for a process that counts no traffic."""
+
 OVERFLOW: Final = "strangler_series_overflow_total"
 """The series that counts what found no room; above 0 it means that labels have more values than the page has cells."""
 
@@ -56,8 +59,8 @@ class Counters:
         Raises:
             ValueError: the buffer is too small, or holds something else.
         """
-        if buffer.nbytes < 4096 or buffer.nbytes % 8:
-            raise ValueError(f"a counters page has at least 4096 bytes, a multiple of 8; this one has {buffer.nbytes}")
+        if buffer.nbytes < SMALL_PAGE_BYTES or buffer.nbytes % 8:
+            raise ValueError(f"a counters page has at least {SMALL_PAGE_BYTES} bytes, a multiple of 8; this one has {buffer.nbytes}")
         words = buffer.cast("B").cast("Q")
         self._words = words
         self._capacity = buffer.nbytes // _BYTES_A_SERIES

@@ -49,6 +49,11 @@ class StateDir:
         return self.run / f"worker-{slot}.counters"
 
     @property
+    def control_counters(self) -> Path:
+        """Control's own counters."""
+        return self.run / "control.counters"
+
+    @property
     def plans(self) -> Path:
         """The directory of plans, each named by its hash."""
         return self.root / "plans"

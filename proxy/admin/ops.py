@@ -1,0 +1,66 @@
+"""The ops endpoints: is the process alive, may traffic come, what was counted. No secrets, no way to change anything."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+Readiness = Callable[[], tuple[bool, dict[str, Any]]]
+
+_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_AT_ONCE: Final = 64  # a scraper that went mad
+_GRACE_S: Final = 2
+
+
+def ops_app(*, readiness: Readiness, metrics: Callable[[], str]) -> Starlette:
+    """The application.
+
+    Args:
+        readiness: whether traffic may come, and the body that says why or what else is wrong.
+        metrics: the Prometheus text.
+    """
+
+    async def livez(_: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def readyz(_: Request) -> Response:
+        ready, body = readiness()
+        return JSONResponse(body, 200 if ready else 503, headers={"Cache-Control": "no-store"})
+
+    # Not a coroutine: summing thousands of series happens in a thread.
+    def metricz(_: Request) -> Response:
+        return Response(metrics(), media_type=_METRICS_TYPE)
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metricz)])
+
+
+class OpsServer(uvicorn.Server):
+    """uvicorn without signal handlers: the process that embeds it decides when it ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals alone."""
+        yield
+
+
+async def serve_ops(app: Starlette, sock: socket.socket) -> None:
+    """Serve on a bound socket until cancelled."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        limit_concurrency=_AT_ONCE,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
+    )
+    await OpsServer(config).serve(sockets=[sock])

@@ -1,0 +1,77 @@
+"""Control: files to plans, commands, health and metrics. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from pathlib import Path
+
+from proxy.admin.ops import ops_app, serve_ops
+from proxy.app.messages import log_to_stderr
+from proxy.app.process import ending
+from proxy.control.commands import serve_commands
+from proxy.control.handlers import ExplainCommand, StatusCommand
+from proxy.control.publish import Publisher
+from proxy.control.reload import CannotStart, Reloader
+from proxy.control.report import Reporter
+from proxy.control.telemetry import Telemetry
+from proxy.core.counters import Counters
+from proxy.core.pages import Confirmed, Page, Posted, Roster
+from proxy.supervise.assignment import Assignment
+from proxy.supervise.mapped import map_page
+
+_log = logging.getLogger("control")
+
+
+async def control(assignment: Assignment) -> int:
+    """Do control's work until told to end; returns the exit code."""
+    settings = assignment.settings
+    state = settings.state_dir
+    slots = range(settings.workers)
+    publisher = Publisher(
+        state=state,
+        board=Page(map_page(state.board, writable=True), Posted),
+        roster=Page(map_page(state.roster, writable=False), Roster),
+        confirmations=[Page(map_page(state.worker(slot), writable=False), Confirmed) for slot in slots],
+    )
+    own = Counters(map_page(state.control_counters, writable=True))
+    reloader = Reloader(
+        routes=Path(settings.routes), flags=Path(settings.flags), state=state, publisher=publisher, own=own
+    )
+    telemetry = Telemetry(
+        own=own,
+        slots=[Counters(map_page(state.counters(slot), writable=False)) for slot in slots],
+        publisher=publisher,
+        reloader=reloader,
+    )
+    reporter = Reporter(publisher=publisher, reloader=reloader, telemetry=telemetry)
+    commands = (StatusCommand(reporter), ExplainCommand(state, publisher))
+    app = ops_app(readiness=reporter.readiness, metrics=telemetry.metrics)
+    with ending(assignment.life) as end:
+        async with asyncio.TaskGroup() as tasks:
+            ops = tasks.create_task(serve_ops(app, socket.socket(fileno=assignment.listener)))
+            try:
+                await reloader.start(first=assignment.first, last_good=settings.last_good)
+            except (CannotStart, OSError) as error:
+                sys.stderr.write(f"{error}\nstrangler: refused to start: nothing listens\n")
+                ops.cancel()
+                return 1
+            async with serve_commands(state.control_socket, commands):
+                following = tasks.create_task(reloader.run())
+                await end.wait()
+                following.cancel()
+            ops.cancel()
+    return 0
+
+
+def main() -> None:
+    """Run the control process that the supervisor started."""
+    assignment = Assignment.decode(sys.argv[1])
+    log_to_stderr("control")
+    sys.exit(asyncio.run(control(assignment)))
+
+
+if __name__ == "__main__":
+    main()

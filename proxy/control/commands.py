@@ -1,0 +1,178 @@
+"""The Unix socket on which commands reach control: one JSON line asks, one JSON line answers.
+
+The socket is private to the user (0600); the kernel says who asks (the peer's uid). Everything is bounded: a request's size, the time it
+may take to arrive, how many are served at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+LONGEST_REQUEST_BYTES: Final = 1 << 20
+_ARRIVES_WITHIN_S: Final = 10.0
+_ANSWERS_WITHIN_S: Final = 60.0
+_AT_ONCE: Final = 32
+_LONGEST_ADDRESS_BYTES: Final = 103  # sun_path on macOS; Linux has 107
+
+_log = logging.getLogger("control")
+
+
+class Refused(Exception):
+    """A command is not done. The text says why; `code` is the exit code that the command line gives it."""
+
+    def __init__(self, why: str, code: int = 1) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+class Command(Protocol):
+    """One thing that control does when asked. A new command is one more class and one more row in control's table."""
+
+    @property
+    def name(self) -> str:
+        """What requests call it."""
+        ...
+
+    async def run(self, arguments: dict[str, Any], *, by_uid: int) -> Any:
+        """Do it; what is returned becomes JSON.
+
+        Raises:
+            Refused: it isn't done.
+        """
+        ...
+
+
+class Answer(msgspec.Struct, omit_defaults=True):
+    """What the socket says: either `answer`, or `error` with `code`."""
+
+    answer: Any = None
+    error: str | None = None
+    code: int = 0
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    command: str
+    arguments: dict[str, Any] = {}
+
+
+@contextlib.asynccontextmanager
+async def serve_commands(path: Path, commands: Iterable[Command]) -> AsyncIterator[None]:
+    """Serve commands while the block runs.
+
+    Raises:
+        OSError: the socket can't be made.
+    """
+    table = {command.name: command for command in commands}
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with room:
+                answer = await _answer(reader, writer, table)
+                writer.write(msgspec.json.encode(answer) + b"\n")
+                await asyncio.wait_for(writer.drain(), _ARRIVES_WITHIN_S)
+        except (OSError, TimeoutError):
+            pass  # whoever asked has left
+        finally:
+            writer.close()
+
+    _remove(path)  # a control that was killed left it; the state's lock says that no other one lives
+    former = os.umask(0o177)  # the socket is private from its first moment
+    try:
+        server = await asyncio.start_unix_server(on_connection, _address(path), limit=LONGEST_REQUEST_BYTES)
+    finally:
+        os.umask(former)
+    async with server:
+        yield
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, table: dict[str, Command]) -> Answer:
+    try:
+        line = await asyncio.wait_for(reader.readline(), _ARRIVES_WITHIN_S)
+        request = msgspec.json.decode(line, type=_Request)
+    except (ValueError, TimeoutError) as error:  # readline raises ValueError for a line over the limit
+        return Answer(error=f"not a request: {error}", code=2)
+    command = table.get(request.command)
+    if command is None:
+        return Answer(error=f"no command named {request.command}; known: {', '.join(sorted(table))}", code=2)
+    try:
+        uid = _peer_uid(writer.get_extra_info("socket"))
+        async with asyncio.timeout(_ANSWERS_WITHIN_S):
+            return Answer(answer=await command.run(request.arguments, by_uid=uid))
+    except Refused as error:
+        return Answer(error=str(error), code=error.code)
+    except TimeoutError:
+        return Answer(error=f"{command.name} took longer than {_ANSWERS_WITHIN_S:g} s", code=1)
+    except Exception as error:  # noqa: BLE001 - the top of a task
+        _log.exception("command %s failed", command.name)
+        return Answer(error=f"{command.name} failed: {type(error).__name__}: {error}", code=1)
+
+
+class NotRunning(Exception):
+    """No control process answers on the socket."""
+
+
+def ask(path: Path, command: str, arguments: dict[str, Any], *, timeout_s: float = 65.0) -> Any:
+    """Ask control, from another process; returns the answer's data.
+
+    Raises:
+        NotRunning: nobody listens there, or it went away.
+        Refused: it said no.
+    """
+    request = msgspec.json.encode(_Request(command, arguments)) + b"\n"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(timeout_s)
+            sock.connect(_address(path))
+            sock.sendall(request)
+            with sock.makefile("rb") as file:
+                line = file.readline()
+    except OSError as error:
+        raise NotRunning(f"{path}: {error.strerror or error}") from error
+    if not line.endswith(b"\n"):
+        raise NotRunning(f"{path}: control ended before it answered")
+    answer = msgspec.json.decode(line, type=Answer)
+    if answer.error is not None:
+        raise Refused(answer.error, answer.code)
+    return answer.answer
+
+
+def _address(path: Path) -> str:
+    """The socket's address: a Unix socket's path is short, so the shorter of the two ways to write it is taken.
+
+    Raises:
+        OSError: neither fits.
+    """
+    address = min(str(path.absolute()), os.path.relpath(path), key=lambda text: len(os.fsencode(text)))
+    if len(os.fsencode(address)) > _LONGEST_ADDRESS_BYTES:
+        raise OSError(
+            None, f"the path of a Unix socket has {_LONGEST_ADDRESS_BYTES} bytes at most: choose a shorter --state"
+        )
+    return address
+
+
+def _peer_uid(sock: socket.socket) -> int:
+    """Who is at the other end, as the kernel knows it."""
+    if sys.platform == "darwin":
+        # LOCAL_PEERCRED (sys/un.h): struct xucred {u_int version; uid_t uid; …}
+        _, uid = struct.unpack("Ii", sock.getsockopt(0, 1, 8)[:8])
+    else:
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)

@@ -1,0 +1,184 @@
+"""Why a request goes where it goes: `decide` itself, heard step by step. There is no second implementation."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec.structs import replace
+
+from proxy.control.question import CannotAsk, Question, check_identity, pose
+from proxy.core.decision import Decision, decide
+from proxy.core.generation import Generation
+from proxy.core.latch import Latch
+from proxy.core.message import BadMessage
+from proxy.core.model import SHARE_TOTAL_BP
+from proxy.core.plan import Clause, Plan
+from proxy.core.rewrite import forward_target
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that was looked at."""
+
+    what: str
+    result: str
+    place: str | None = None
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole decision. As JSON it is the answer of `explain --json`; its keys stay.
+
+    Attributes:
+        source: "running" for the plan that workers serve, "files" for the files as they stand.
+        refused: why the request gets a 400 and reaches no backend; the fields below are then None.
+    """
+
+    source: str
+    plan: str
+    generation: int
+    method: str
+    target: str
+    host: str
+    refused: str | None = None
+    backend: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+    area: str | None = None
+    owner: str | None = None
+    runbook: str | None = None
+    route: str | None = None
+    route_place: str | None = None
+    flag: str | None = None
+    clause: str | None = None
+    clause_place: str | None = None
+    bucket: int | None = None
+    account: str | None = None
+    grade: str | None = None
+    standing: str | None = None
+    region: str | None = None
+    segments: tuple[str, ...] = ()
+    sent_target: str | None = None
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _Listener:
+    """Hears the steps of a decision."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def step(self, place: str | None, what: str, result: str) -> None:
+        """Take note of one step."""
+        self.steps.append(Step(what, str(result), place))
+
+
+def explain(question: Question, generation: Generation, *, latch: Latch, source: str) -> Explanation:
+    """Decide the request that a question stands for, and tell everything about it.
+
+    Raises:
+        CannotAsk: the question can't be asked of this configuration.
+    """
+    told = Explanation(
+        source=source,
+        plan=generation.plan,
+        generation=generation.number,
+        method=question.method,
+        target=question.target,
+        host=question.host or "",
+    )
+    listener = _Listener()
+    try:
+        posed = pose(question, generation)
+        decision = decide(generation, posed.head, peer_trusted=posed.peer_trusted, latch=latch, trace=listener)
+        check_identity(question, decision.account, decision.region, generation)
+        sent = forward_target(decision, posed.head.target).decode("latin-1")
+    except BadMessage as error:
+        return replace(told, refused=f"{error.status}: {error.why}", steps=tuple(listener.steps))
+    return replace(_told(told, decision), sent_target=sent, steps=tuple(listener.steps), notes=posed.notes)
+
+
+def area_of(question: Question, generation: Generation, latch: Latch) -> str | None:
+    """The area of the request that a question stands for.
+
+    Raises:
+        CannotAsk: the question can't be asked, or the request would be refused.
+    """
+    try:
+        posed = pose(question, generation)
+        return decide(generation, posed.head, peer_trusted=posed.peer_trusted, latch=latch).area
+    except BadMessage as error:
+        raise CannotAsk(f"the request would be refused: {error.why}") from error
+
+
+def with_percent(plan: Plan, area: str | None, percent: float) -> Plan:
+    """The plan as it would be if the flag of an area gave another share to new.
+
+    Args:
+        plan: stays as it is.
+        area: an area's name; None: the request belongs to none.
+        percent: 0 to 100, two decimals at most.
+
+    Raises:
+        CannotAsk: there is no ramp to move.
+    """
+    share_bp = round(percent * 100)
+    if not 0 <= share_bp <= SHARE_TOTAL_BP or abs(percent * 100 - share_bp) > 1e-6:
+        raise CannotAsk("--percent takes 0 to 100, with two decimals at most")
+    key = next((one.flag for one in plan.areas if one.name == area), None)
+    flag = next((one for one in plan.flags if one.key == key), None)
+    if flag is None:
+        raise CannotAsk("--percent: no flag decides this request")
+    if not flag.managed or not flag.clauses:
+        raise CannotAsk(f"--percent: flag {flag.key} ({flag.place}) is written by hand and has no ramp to move")
+    last = flag.clauses[-1]
+    # As `canary` writes it: the total is 10 000 only when the share has decimals.
+    new, total = (share_bp, SHARE_TOTAL_BP) if share_bp % 100 else (share_bp // 100, 100)
+    names = [pair[0] for pair in last.then["fractional"]]
+    moved = Clause(
+        id=last.id,
+        place=last.place,
+        when=last.when,
+        then={"fractional": [[names[0], new], [names[1], total - new]]},
+    )
+    changed = replace(flag, clauses=(*flag.clauses[:-1], moved))
+    return replace(plan, flags=tuple(changed if one is flag else one for one in plan.flags))
+
+
+def parse_percent(text: str) -> float:
+    """Read a share as people write it: `25`, `12.5`, `12.5%`.
+
+    Raises:
+        ValueError: it is no number of 0 to 100 with two decimals at most.
+    """
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,2})?) ?%?", text.strip())
+    if found is None or float(found[1]) > 100:
+        raise ValueError("a share is 0 to 100, with two decimals at most")
+    return float(found[1])
+
+
+def _told(told: Explanation, decision: Decision) -> Explanation:
+    route = decision.route
+    flag = None if route is None else route.flag
+    clauses = {} if flag is None else {clause.id: clause.place for clause in flag.record.clauses}
+    return replace(
+        told,
+        host=decision.host,
+        backend=decision.backend.value,
+        reason=decision.reason.value,
+        detail=decision.detail,
+        area=decision.area,
+        owner=None if route is None else route.area.owner,
+        runbook=None if route is None else route.area.runbook,
+        route=decision.route_id,
+        route_place=None if route is None else route.record.place,
+        flag=None if flag is None else flag.key,
+        clause=decision.clause,
+        clause_place=None if decision.clause is None else clauses.get(decision.clause),
+        bucket=decision.bucket,
+        account=decision.account,
+        grade=None if decision.grade is None else decision.grade.value,
+        standing=decision.standing.value,
+        region=decision.region,
+        segments=tuple(name for name in decision.generation.segments if decision.in_segment(name)),
+    )

@@ -1,0 +1,237 @@
+"""Files to plans, at the start and ever after: what is wanted, what is in force, and what is said about the difference.
+
+1. the disk is looked at ten times a second (`watch`), and read when it has something new to say
+2. contents whose hashes are the same end it there
+3. `settle` finds what can be in force: each file at its last good version if need be
+4. a plan other than the posted one is written, remembered, and posted on the board, in this order: whenever control is killed, its
+   successor finds a state from which the same steps lead on
+5. complaints that weren't there before are said, once
+
+Everything that takes time runs in one thread, so that ops endpoints and commands answer meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from proxy.config.cache import Cache
+from proxy.config.compile import compile_files
+from proxy.config.files import FileSet, read_files
+from proxy.config.problems import Complaint, Severity
+from proxy.config.settle import Settled, settle
+from proxy.control.memory import Remembered, Unremembered, recall, remember
+from proxy.control.publish import Publisher
+from proxy.control.watch import POLL_S, Patience, look
+from proxy.core.counters import Counters
+from proxy.core.layout import StateDir
+from proxy.core.plan import Plan
+
+_RETRY_S: Final = 1.0  # a disk that was full may have room again
+
+_log = logging.getLogger("control")
+
+
+class CannotStart(Exception):
+    """No plan can be made from the files, or from what is remembered. The text has every complaint."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The configuration as it stands; replaced whole."""
+
+    in_force: FileSet | None = None  # None: the posted plan's files aren't known
+    held_back: Mapping[str, str] = MappingProxyType({})  # file → why it stays at its last good version
+    complaints: tuple[Complaint, ...] = ()
+    plan: Plan | None = None
+    trouble: str = ""  # why the newest plan could not be handed over
+
+
+class Reloader:
+    """Keeps the board at what the files say."""
+
+    def __init__(
+        self,
+        *,
+        routes: Path,
+        flags: Path,
+        state: StateDir,
+        publisher: Publisher,
+        own: Counters,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            routes: routes.yaml.
+            flags: the directory of flag files.
+            state: where plans are written, and what is in force is remembered.
+            publisher: posts plans.
+            own: control's own counters.
+        """
+        self._routes = routes
+        self._flags = flags
+        self._state = state
+        self._publisher = publisher
+        self._own = own
+        self._cache = Cache()
+        self._patience = Patience()
+        self._wanted: FileSet | None = None
+        self._generation = 0  # the last one remembered
+        self._retry_at_s: float | None = None
+        self.standing = Standing()
+
+    async def start(self, *, first: bool, last_good: bool) -> None:
+        """Read the files and post their plan.
+
+        Args:
+            first: whether the proxy starts, and not only control: then broken files are a refusal.
+            last_good: start with the last good version of broken files.
+
+        Raises:
+            CannotStart: there is no plan to start with.
+            OSError: the state directory can't be written.
+        """
+        await asyncio.to_thread(self._start, first, last_good)
+
+    async def run(self) -> None:
+        """Follow the files until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            await asyncio.to_thread(self._look)
+
+    # -- in the thread ---------------------------------------------------------------------------------------------------
+
+    def _start(self, first: bool, last_good: bool) -> None:  # noqa: FBT001 - passed through `to_thread`
+        remembered = self._recall(first=first)
+        known = None if remembered is None else remembered.files
+        if remembered is not None:
+            self._generation = remembered.generation
+        if first and not last_good:
+            wanted = self._read(None)
+            compiled = compile_files(wanted, self._cache)
+            if compiled.plan is None:
+                raise CannotStart(_list(compiled.complaints))
+            self._take(Settled(compiled=compiled, in_force=wanted, held_back={}))
+            return
+        if known is None and last_good and first:
+            raise CannotStart("--last-good: nothing is remembered to start with")
+        wanted = self._read(known)
+        self._settle(wanted, known)
+        if first and self.standing.plan is None:
+            raise CannotStart(_list(self.standing.complaints))
+
+    def _recall(self, *, first: bool) -> Remembered | None:
+        try:
+            remembered = recall(self._state)
+        except Unremembered as error:
+            if first:
+                _log.warning("%s: this is the first start here, or the state was lost", error)
+            else:
+                _log.error("%s: a broken file can't be judged by its last good version", error)
+            return None
+        _log.info("remembered: generation %d, plan %s", remembered.generation, remembered.plan[:12])
+        return remembered
+
+    def _look(self) -> None:
+        """One look at the disk, and whatever follows from it."""
+        now_s = time.monotonic()
+        if self._retry_at_s is not None and now_s >= self._retry_at_s and self._wanted is not None:
+            self._retry_at_s = None
+            self._settle(self._wanted, self.standing.in_force)
+        former = self._wanted
+        watched = () if former is None else former.watch
+        if not self._patience.due(look(watched), now_s):
+            return
+        wanted = self._read(self.standing.in_force)
+        if former is None or _hashes(wanted) != _hashes(former):
+            self._settle(wanted, self.standing.in_force)
+
+    def _read(self, in_force: FileSet | None) -> FileSet:
+        began_s = time.monotonic()
+        before = look(() if self._wanted is None else self._wanted.watch)
+        wanted = read_files(self._routes, self._flags, in_force, self._cache)
+        if self._wanted is None:
+            # The first reading: nothing was watched before it, so what changed while it lasted is seen by the next.
+            before = look(wanted.watch)
+        now_s = time.monotonic()
+        self._patience.read(before, now_s, now_s - began_s)
+        self._wanted = wanted
+        return wanted
+
+    def _settle(self, wanted: FileSet, in_force: FileSet | None) -> None:
+        if in_force is None:
+            compiled = compile_files(wanted, self._cache)
+            if compiled.plan is None:
+                self._say_new(compiled.complaints)
+                self._count("held_back")
+                self.standing = dataclasses.replace(self.standing, complaints=compiled.complaints)
+                return
+            settled = Settled(compiled=compiled, in_force=wanted, held_back={})
+        else:
+            settled = settle(wanted, in_force, self._cache)
+        self._take(settled)
+
+    def _take(self, settled: Settled) -> None:
+        """Put in force what was settled on, if it differs from what is."""
+        compiled = settled.compiled
+        self._say_new(compiled.complaints)
+        for file, why in settled.held_back.items():
+            if self.standing.held_back.get(file) != why:
+                _log.error("%s stays at its last good version: %s", file, why)
+        self._count("held_back" if settled.held_back else "ok")
+        trouble = ""
+        in_force: FileSet | None = settled.in_force
+        if compiled.plan is not None:
+            try:
+                self._hand_over(compiled.plan, compiled.tables, settled.in_force)
+            except OSError as error:
+                if self._publisher.posted is None:
+                    raise
+                trouble = f"the state directory can't be written, the workers stay at their plan: {error}"
+                _log.error("%s", trouble)
+                self._retry_at_s = time.monotonic() + _RETRY_S
+                in_force = self.standing.in_force
+        self.standing = Standing(
+            in_force=in_force,
+            held_back=MappingProxyType(dict(settled.held_back)),
+            complaints=compiled.complaints,
+            plan=compiled.plan,
+            trouble=trouble,
+        )
+
+    def _hand_over(self, plan: Plan, tables: Mapping[str, bytes], files: FileSet) -> None:
+        name = self._publisher.write(plan, tables)
+        posted = self._publisher.posted
+        if posted is not None and posted.plan == name:
+            generation = posted.generation  # other comments, the same meaning
+        else:
+            generation = self._publisher.next_generation(self._generation)
+        self._generation = generation
+        remember(self._state, Remembered(generation=generation, plan=name, files=files))
+        if posted is None or posted.generation != generation:
+            self._publisher.post(name, generation)
+            _log.info("generation %d is posted: plan %s", generation, name[:12])
+            self._publisher.remove_old()
+
+    def _count(self, result: str) -> None:
+        self._own.cells[self._own.series(f'strangler_reloads_total{{result="{result}"}}')] += 1
+
+    def _say_new(self, complaints: tuple[Complaint, ...]) -> None:
+        said = {str(one) for one in self.standing.complaints}
+        for one in complaints:
+            if str(one) not in said:
+                _log.log(logging.ERROR if one.severity is Severity.ERROR else logging.WARNING, "%s", one)
+
+
+def _hashes(files: FileSet) -> dict[str, str]:
+    return {name: file.hash for name, file in files.files.items()}
+
+
+def _list(complaints: tuple[Complaint, ...]) -> str:
+    return "\n".join(str(one) for one in complaints)

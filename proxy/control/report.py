@@ -1,0 +1,141 @@
+"""What stands, for people and scripts: `status`, and the body of `/readyz`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from proxy.control.publish import Publisher, WorkerReport
+from proxy.control.reload import Reloader
+from proxy.control.telemetry import Telemetry
+from proxy.core.latch import OPEN
+from proxy.core.status import area_statuses
+
+_COMPLAINTS_SHOWN: Final = 200
+
+
+class WorkerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker slot."""
+
+    slot: int
+    pid: int
+    starts: int
+    generation: int
+    plan: str
+    refused: int  # a generation it could not build; 0: none
+    trouble: str
+
+
+class AreaLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One area. `share_percent` None: its flag is written by hand."""
+
+    name: str
+    status: str
+    share_percent: float | None
+    owner: str | None
+    runbook: str | None
+    flag: str
+    routes: int
+    requests: dict[str, int]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `status --json`; its keys stay."""
+
+    ready: bool
+    draining: bool
+    generation: int  # posted
+    plan: str
+    listen: str
+    ops: str
+    control_starts: int
+    workers: tuple[WorkerLine, ...]
+    areas: tuple[AreaLine, ...]
+    otherwise: str
+    otherwise_requests: dict[str, int]
+    held_back: dict[str, str]
+    complaints: tuple[dict[str, str | int], ...]
+    complaints_count: int
+    trouble: str
+
+
+class Reporter:
+    """Answers from the pages and the standing configuration, at the moment it is asked."""
+
+    def __init__(self, *, publisher: Publisher, reloader: Reloader, telemetry: Telemetry) -> None:
+        self._publisher = publisher
+        self._reloader = reloader
+        self._telemetry = telemetry
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Whether at least one worker serves, and what people should know even if so."""
+        workers = self._publisher.workers()
+        roster = self._publisher.roster()
+        draining = roster is not None and roster.draining
+        standing = self._reloader.standing
+        posted = self._publisher.posted
+        ready = not draining and any(worker.generation for worker in workers)
+        return ready, {
+            "ready": ready,
+            "draining": draining,
+            "generation": 0 if posted is None else posted.generation,
+            "plan": "" if posted is None else posted.plan,
+            "workers": [msgspec.to_builtins(_worker_line(worker)) for worker in workers],
+            "held_back": dict(standing.held_back),
+            "complaints": [str(one) for one in standing.complaints[:_COMPLAINTS_SHOWN]],
+            "complaints_count": len(standing.complaints),
+            "trouble": standing.trouble,
+        }
+
+    def status(self) -> Report:
+        """Everything."""
+        ready, body = self.readiness()
+        standing = self._reloader.standing
+        roster = self._publisher.roster()
+        requests = self._telemetry.requests()
+        plan = standing.plan
+        return Report(
+            ready=ready,
+            draining=body["draining"],
+            generation=body["generation"],
+            plan=body["plan"],
+            listen="" if roster is None else roster.listen,
+            ops="" if roster is None else roster.ops,
+            control_starts=0 if roster is None else roster.control_starts,
+            workers=tuple(_worker_line(worker) for worker in self._publisher.workers()),
+            areas=()
+            if plan is None
+            else tuple(
+                AreaLine(
+                    name=one.area.name,
+                    status=one.status.value,
+                    share_percent=None if one.share_bp is None else one.share_bp / 100,
+                    owner=one.area.owner,
+                    runbook=one.area.runbook,
+                    flag=one.area.flag,
+                    routes=one.routes,
+                    requests=requests.get(one.area.name, {}),
+                )
+                for one in area_statuses(plan, OPEN)
+            ),
+            otherwise="" if plan is None else plan.settings.otherwise.value,
+            otherwise_requests=requests.get("-", {}),
+            held_back=dict(standing.held_back),
+            complaints=tuple(one.data() for one in standing.complaints[:_COMPLAINTS_SHOWN]),
+            complaints_count=len(standing.complaints),
+            trouble=standing.trouble,
+        )
+
+
+def _worker_line(worker: WorkerReport) -> WorkerLine:
+    said = worker.confirmed
+    return WorkerLine(
+        slot=worker.slot,
+        pid=worker.pid,
+        starts=worker.starts,
+        generation=worker.generation,
+        plan="" if said is None else said.plan,
+        refused=0 if said is None else said.refused,
+        trouble="" if said is None else said.trouble,
+    )

@@ -1,0 +1,70 @@
+"""What all processes counted, summed: `/metrics`, and the requests that `status` shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from proxy.control.publish import Publisher
+from proxy.control.reload import Reloader
+from proxy.core.counters import Counters, is_gauge
+from proxy.core.metrics import label, render
+
+_REQUESTS: Final = "strangler_requests_total{"
+_LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+class Telemetry:
+    """Sums the pages of all slots. Nothing is kept in between: the pages outlive whoever writes or reads them."""
+
+    def __init__(self, *, own: Counters, slots: Sequence[Counters], publisher: Publisher, reloader: Reloader) -> None:
+        """Read nothing yet.
+
+        Args:
+            own: control's own counters.
+            slots: those of the worker slots.
+            publisher: knows the workers.
+            reloader: knows the files.
+        """
+        self._own = own
+        self._slots = slots
+        self._publisher = publisher
+        self._reloader = reloader
+
+    def metrics(self) -> str:
+        """The Prometheus text."""
+        return render([*self._levels(), *self._sums().items()])
+
+    def requests(self) -> dict[str, dict[str, int]]:
+        """Requests by area and backend, since the supervisor started; area "-": none."""
+        found: dict[str, dict[str, int]] = {}
+        for name, value in self._sums().items():
+            if name.startswith(_REQUESTS):
+                labels = dict(_LABEL.findall(name))
+                backends = found.setdefault(labels.get("area", "-"), {})
+                backend = labels.get("backend", "")
+                backends[backend] = backends.get(backend, 0) + value
+        return found
+
+    def _sums(self) -> dict[str, int]:
+        sums: dict[str, int] = {}
+        workers = self._publisher.workers()
+        for counters, lives in [(self._own, True), *zip(self._slots, (bool(one.pid) for one in workers), strict=True)]:
+            for name, value in counters.items():
+                if lives or not is_gauge(name):  # what a dead worker held open is closed
+                    sums[name] = sums.get(name, 0) + value
+        return sums
+
+    def _levels(self) -> Iterator[tuple[str, int]]:
+        posted = self._publisher.posted
+        for worker in self._publisher.workers():
+            yield f'strangler_generation{{worker="{worker.slot}"}}', worker.generation
+        if posted is not None:
+            yield "strangler_generation_posted", posted.generation
+            yield f'strangler_plan_info{{plan="{label(posted.plan)}"}}', 1
+        yield "strangler_files_held_back", len(self._reloader.standing.held_back)
+        roster = self._publisher.roster()
+        if roster is not None:
+            yield 'strangler_starts_total{process="control"}', roster.control_starts
+            yield 'strangler_starts_total{process="worker"}', sum(roster.worker_starts)

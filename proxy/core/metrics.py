@@ -1,0 +1,101 @@
+"""Every metric there is, once: name, kind, labels, help. `/metrics` prints from it; docs/metrics.md is held against it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+from proxy.core.counters import OVERFLOW
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Metric:
+    """A family of series."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+METRICS: Final[tuple[Metric, ...]] = (
+    # traffic
+    Metric(
+        "strangler_requests_total", "counter", ("area", "backend", "status"), "Exchanges that ended, by status class."
+    ),
+    Metric("strangler_decisions_total", "counter", ("area", "backend", "reason"), "Decisions, by what decided."),
+    Metric(
+        "strangler_request_duration_us",
+        "histogram",
+        ("backend",),
+        "Microseconds from a request's head to its answer's last byte.",
+    ),
+    Metric(
+        "strangler_faults_total",
+        "counter",
+        ("party", "stage", "kind", "backend"),
+        "What broke an exchange or an attempt: who, while doing what.",
+    ),
+    Metric("strangler_refused_total", "counter", ("reason",), "Answers of the proxy's own."),
+    Metric("strangler_retries_total", "counter", ("backend",), "Requests sent again, or to another endpoint."),
+    Metric("strangler_requests_in_flight", "gauge", (), "Exchanges that have begun and not ended."),
+    Metric("strangler_received_bytes_total", "counter", (), "Bytes received from clients."),
+    Metric("strangler_sent_bytes_total", "counter", (), "Bytes sent to clients."),
+    Metric("strangler_client_connections_total", "counter", (), "Connections that clients made."),
+    Metric("strangler_client_connections_open", "gauge", (), "Clients that are connected."),
+    Metric("strangler_backend_connections_opened_total", "counter", ("backend",), "Connections made to a backend."),
+    Metric("strangler_backend_connections_reused_total", "counter", ("backend",), "Exchanges on a kept connection."),
+    Metric("strangler_backend_connections_open", "gauge", ("backend",), "Connections to a backend."),
+    Metric(
+        "strangler_log_lines_dropped_total", "counter", (), "Lines of the access log that a slow disk or pipe cost."
+    ),
+    # control
+    Metric("strangler_generation", "gauge", ("worker",), "The generation that a worker serves; 0: none yet."),
+    Metric("strangler_generation_posted", "gauge", (), "The generation that workers are told to serve."),
+    Metric("strangler_plan_info", "gauge", ("plan",), "Always 1; the label names the plan that is posted."),
+    Metric("strangler_reloads_total", "counter", ("result",), "Changes of files that were read: ok, or held_back."),
+    Metric("strangler_files_held_back", "gauge", (), "Files that stay at their last good version."),
+    Metric("strangler_starts_total", "counter", ("process",), "How often the supervisor started control or a worker."),
+    Metric(OVERFLOW, "counter", (), "Counts that found no room: labels have more values than a page has cells."),
+)
+
+_FAMILIES: Final = {metric.name: metric for metric in METRICS}
+
+
+def render(samples: Iterable[tuple[str, int | float]]) -> str:
+    """The Prometheus text format (0.0.4), families together, in the table's order.
+
+    Args:
+        samples: sample name with labels → value; a family that isn't in the table is left untyped.
+    """
+    families: dict[str, list[str]] = {}
+    for name, value in samples:
+        families.setdefault(family_of(name), []).append(f"{name} {value}\n")
+    return "".join(_rendered(families))
+
+
+def family_of(sample: str) -> str:
+    """The metric that a sample belongs to: a histogram has several samples."""
+    name = sample.partition("{")[0]
+    for suffix in ("_bucket", "_sum", "_count"):
+        base = name.removesuffix(suffix)
+        if base != name and (metric := _FAMILIES.get(base)) is not None and metric.kind == "histogram":
+            return base
+    return name
+
+
+def label(value: str) -> str:
+    """A label's value, escaped (Prometheus text format)."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _rendered(families: dict[str, list[str]]) -> Iterator[str]:
+    for metric in METRICS:
+        lines = families.pop(metric.name, None)
+        if lines is not None:
+            yield f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind}\n"
+            yield from lines
+    for name, lines in families.items():
+        yield f"# TYPE {name} untyped\n"
+        yield from lines
