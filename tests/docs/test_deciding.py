@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from proxy.core.bucketing import bucket
-from proxy.core.model import Reason
+from proxy.core.model import Backend, Reason
+from tests.core.plans import ask, live, plan, route
 from tests.demo.sample import ask_sample
 from tests.docs.reading import ROOT, table_after
 
@@ -31,3 +32,13 @@ def test_the_accounts_of_the_first_steps_are_answered_as_the_table_says() -> Non
     for account, _, because in rows:
         place = ask_sample("/orders", account).bucket
         assert place is None or str(place) in because
+
+
+def test_the_patterns_of_the_table_match_what_it_says_and_no_more() -> None:
+    rows = table_after(_DECIDING, "| Pattern | Matches")
+    assert len(rows) == 3
+    for pattern, matches, others in rows:
+        generation = live(plan(route(pattern, to=Backend.NEW)))
+        for cell, backend in ((matches, Backend.NEW), (others, Backend.LEGACY)):
+            for path in cell.replace("`", "").split(", "):
+                assert (path, ask(generation, path).backend) == (path, backend)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 import pytest
-from proxy.cli.main import main
 
+from proxy.cli.main import main
 from tests.docs.reading import ROOT, anchors, blocks, documents, links
 
 _SHELL = [
