@@ -1,0 +1,59 @@
+"""`strangler check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from proxy.cli.options import files_options, json_option
+
+
+@click.command()
+@files_options
+@json_option
+def check(routes: Path, flags: Path, *, as_json: bool) -> None:
+    """Tell every problem of the files at once.
+
+    Each comes with its place and the remedy. Nothing is started and nothing is changed; no proxy needs to run. Warnings don't fail.
+
+    \b
+    Examples
+      strangler check
+      strangler check --routes /etc/strangler/routes.yaml --flags /etc/strangler/flags
+      strangler check --json | jq '.complaints[] | select(.severity == "error")'
+
+    \b
+    Exit codes: 0 no errors, 1 errors, 2 usage.
+    """
+    import msgspec
+
+    from proxy.config.compile import compile_files
+    from proxy.config.files import read_files
+    from proxy.config.problems import errors
+    from proxy.core.plan import encode_plan, plan_name
+
+    compiled = compile_files(read_files(routes, flags))
+    plan = compiled.plan
+    count = sum(1 for _ in errors(compiled.complaints))
+    if as_json:
+        answer = {
+            "ok": plan is not None,
+            "plan": None if plan is None else plan_name(encode_plan(plan)),
+            "complaints": [complaint.data() for complaint in compiled.complaints],
+        }
+        click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
+    else:
+        for complaint in compiled.complaints:
+            click.echo(str(complaint))
+        warnings = len(compiled.complaints) - count
+        if plan is None:
+            click.echo(f"\n{count} error{'' if count == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}")
+        else:
+            click.echo(
+                f"{'' if not warnings else chr(10)}ok: {len(plan.areas)} areas, {len(plan.routes)} routes, "
+                f"{len(plan.segments)} segments, {len(plan.flags)} flags"
+                + (f"; {warnings} warning{'' if warnings == 1 else 's'}" if warnings else "")
+            )
+    sys.exit(0 if plan is not None else 1)

@@ -1,0 +1,35 @@
+"""The command line: `strangler`, also `python -m proxy`."""
+
+from __future__ import annotations
+
+import click
+
+from proxy.cli.check import check
+from proxy.cli.demo.command import demo
+from proxy.cli.explain import explain
+from proxy.cli.schema import schema
+from proxy.cli.serve import serve
+from proxy.cli.status import status
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="strangler", prog_name="strangler")
+def main() -> None:
+    """Strangler moves a business from an old system to a new one: area by area, account by account, and back at once.
+
+    \b
+    Begin with   strangler demo
+    then         strangler check    and    strangler serve
+
+    \b
+    Exit codes of all commands
+      0  done, and confirmed
+      1  failed, nothing changed
+      2  usage
+      3  done, but not confirmed by every worker, or not yet on disk
+      5  read-only
+    """
+
+
+for command in (demo, serve, check, explain, status, schema):
+    main.add_command(command)

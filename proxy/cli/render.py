@@ -1,0 +1,141 @@
+"""Answers as people read them in a terminal. Scripts take `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+_SAID = {
+    "retired": "the area no longer exists on legacy",
+    "rolled_back": "a rollback covers the request",
+    "fixed": "the route says so",
+    "otherwise": "no route matches",
+    "clause": "a clause of the flag says so",
+    "share": "by its share",
+    "default": "the flag's default",
+    "disabled": "the flag is switched off",
+    "no_flag": "the area's flag doesn't exist",
+    "no_default": "no clause answers, and the flag has no default",
+    "flag_error": "the flag failed",
+    "identity_invalid": "who asks can't be read",
+}
+
+
+def explanation_text(one: dict[str, Any]) -> str:
+    """A whole decision."""
+    return "\n".join(_explanation_lines(one))
+
+
+def explanation_line(one: dict[str, Any]) -> str:
+    """A decision in one line: account, backend, reason, bucket."""
+    if one["refused"] is not None:
+        return f"{one['account'] or '-'}\trefused\t{one['refused']}"
+    bucket = "" if one["bucket"] is None else f"\tbucket {one['bucket']}"
+    return f"{one['account'] or '-'}\t{one['backend']}\t{one['reason']}{bucket}"
+
+
+def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
+    plan = one["plan"][:12]
+    yield (
+        f"of the running proxy (generation {one['generation']}, plan {plan})"
+        if one["source"] == "running"
+        else f"of the files (plan {plan})"
+    )
+    yield ""
+    yield f"{one['method']} {one['target']}  Host: {one['host'] or '-'}"
+    for note in one["notes"]:
+        yield f"  {note}"
+    yield ""
+    width = max((len(step.get("place") or "") for step in one["steps"]), default=0)
+    for step in one["steps"]:
+        yield f"  {step.get('place') or '':{width}}  {step['what']}: {step['result']}"
+    yield ""
+    if one["refused"] is not None:
+        yield f"→ refused with {one['refused']}; no backend sees it"
+        return
+    why = _SAID.get(one["reason"], one["reason"])
+    at = one["clause_place"] or (one["route_place"] if one["reason"] in {"fixed", "no_flag"} else None)
+    yield f"→ {one['backend']}: {why}" + (f" ({at})" if at else "")
+    if one["detail"]:
+        yield f"  {one['detail']}"
+    yield from _facts(
+        ("area", one["area"]),
+        ("route", one["route"] and f"{one['route']}  {one['route_place']}"),
+        ("flag", one["flag"]),
+        ("bucket", None if one["bucket"] is None else str(one["bucket"])),
+        ("account", one["account"] and f"{one['account']} ({one['grade']})"),
+        ("region", one["region"]),
+        ("segments", ", ".join(one["segments"])),
+        ("sent as", one["sent_target"] if one["sent_target"] != one["target"] else None),
+        ("owner", one["owner"]),
+        ("runbook", one["runbook"]),
+    )
+
+
+def _facts(*facts: tuple[str, str | None]) -> Iterator[str]:
+    for name, value in facts:
+        if value:
+            yield f"  {name:9} {value}"
+
+
+def status_text(report: dict[str, Any]) -> str:
+    """Everything that `status` shows."""
+    return "\n".join(_status_lines(report))
+
+
+def _status_lines(report: dict[str, Any]) -> Iterator[str]:
+    state = "draining" if report["draining"] else "ready" if report["ready"] else "NOT READY"
+    yield (
+        f"{state}: traffic on http://{report['listen']}, ops on http://{report['ops']}; "
+        f"generation {report['generation']}, plan {report['plan'][:12]}"
+    )
+    yield ""
+    rows = [
+        (area["name"], area["status"], _share(area), *_requests(area["requests"]), area["owner"] or "")
+        for area in report["areas"]
+    ]
+    rows.append(("otherwise", report["otherwise"], "", *_requests(report["otherwise_requests"]), ""))
+    yield from _table(("AREA", "STATUS", "SHARE", "LEGACY", "NEW", "OWNER"), rows, right={2, 3, 4})
+    yield ""
+    yield from _table(
+        ("WORKER", "PID", "GENERATION", "STARTS"),
+        [
+            (str(worker["slot"]), str(worker["pid"] or "-"), str(worker["generation"]), str(worker["starts"]))
+            for worker in report["workers"]
+        ],
+        right={1, 2, 3},
+    )
+    for worker in report["workers"]:
+        if worker["trouble"]:
+            yield f"worker {worker['slot']} can't run generation {worker['refused']}: {worker['trouble']}"
+    if report["trouble"]:
+        yield f"\n{report['trouble']}"
+    if report["held_back"]:
+        yield "\nheld back, at their last good version:"
+        for file, why in report["held_back"].items():
+            yield f"  {file}: {why}"
+    if report["complaints"]:
+        yield ""
+        for one in report["complaints"]:
+            place = f"{one['file']}:{one['line']}:{one['column']}" if one["line"] else one["file"]
+            where = f"{one['where']}: " if one["where"] else ""
+            yield f"{place}  {where}{'warning: ' if one['severity'] == 'warning' else ''}{one['text']}"
+        more = report["complaints_count"] - len(report["complaints"])
+        if more:
+            yield f"… and {more} more; see strangler check"
+
+
+def _share(area: dict[str, Any]) -> str:
+    return "by hand" if area["share_percent"] is None else f"{area['share_percent']:g} %"
+
+
+def _requests(by_backend: dict[str, int]) -> tuple[str, str]:
+    return str(by_backend.get("legacy", 0)), str(by_backend.get("new", 0))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: set[int]) -> Iterator[str]:
+    lines = [head, *rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    for line in lines:
+        cells = (cell.rjust(widths[at]) if at in right else cell.ljust(widths[at]) for at, cell in enumerate(line))
+        yield "  ".join(cells).rstrip()
