@@ -1,0 +1,207 @@
+"""The two systems: URLs, patience, headers."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from proxy.config.drafts import BackendDraft, HeaderDraft
+from proxy.config.fileset import ENVIRONMENT, normal_name
+from proxy.config.names import OWN_HEADERS, check_header, place
+from proxy.config.problems import Report, quoted
+from proxy.config.shapes import (
+    BACKEND_HEADERS,
+    BACKENDS,
+    CONNECT,
+    HEADERS_REMOVE,
+    HEADERS_SET,
+    HEALTH,
+    MAX_IN_FLIGHT,
+    TIMEOUT,
+    TOTAL,
+    URL,
+)
+from proxy.core.model import Backend
+from proxy.core.plan import BackendSpec
+
+if TYPE_CHECKING:
+    from proxy.config.fileset import FileSet
+    from proxy.config.kinds import Fields
+    from proxy.config.nodes import Scalar
+
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_BAD_IN_VALUE: Final = re.compile(r"[^\t\x20-\x7e\x80-\uffff]")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def draft_backends(fields: Fields | None, file: str, report: Report) -> tuple[BackendDraft, ...]:
+    """Both backends, as far as they could be read."""
+    if fields is None:
+        return ()
+    drafts: list[BackendDraft] = []
+    for key in BACKENDS.keys:
+        backend: Fields | None = fields[key]
+        if backend is not None:
+            drafts.append(_draft(Backend(key.name), backend, file, report))
+    return tuple(drafts)
+
+
+def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendDraft:
+    urls = [_endpoint(scalar, fields.at(URL), report) for scalar in fields.each(URL)]
+    total_s = fields[TOTAL]
+    health = fields[HEALTH]
+    if health is not None:
+        if health.text.startswith("/"):
+            text = "probes are not built yet: the path is checked and kept, and nothing asks for it"
+            report.tell("idle-key", health, fields.at(HEALTH), text)
+        else:
+            report.tell("bad-health", health, fields.at(HEALTH), f'{quoted(health.text)}: a path starts with "/"')
+    headers = fields[BACKEND_HEADERS]
+    headers_set, remove = _headers(headers, report) if headers is not None else ((), ())
+    defaults = BackendSpec(name=name, urls=(), place="")
+    spec = BackendSpec(
+        name=name,
+        urls=tuple(url for url in urls if url is not None),
+        timeout_s=fields[TIMEOUT] or defaults.timeout_s,
+        connect_s=fields[CONNECT] or defaults.connect_s,
+        total_s=None if total_s is None or math.isinf(total_s) else total_s,
+        health=health.text if health is not None else None,
+        max_in_flight=fields[MAX_IN_FLIGHT],
+        headers_remove=remove,
+        place=place(file, fields.mark),
+    )
+    return BackendDraft(spec=spec, headers=headers_set)
+
+
+def _headers(fields: Fields, report: Report) -> tuple[tuple[HeaderDraft, ...], tuple[str, ...]]:
+    chosen: list[HeaderDraft] = []
+    for name, value in fields.each(HEADERS_SET):
+        where = f"{fields.at(HEADERS_SET)}.{name.text}"
+        if _may_change(name, where, report):
+            chosen.append(HeaderDraft(name=name.text, text=value.text, mark=value, where=where))
+    remove: list[str] = []
+    for name in fields.each(HEADERS_REMOVE):
+        where = fields.at(HEADERS_REMOVE)
+        if name.text.lower() == "host":
+            report.tell("reserved-header", name, where, f"{quoted(name.text)}: every request has a Host; set another")
+        elif _may_change(name, where, report):
+            remove.append(name.text)
+    return tuple(chosen), tuple(remove)
+
+
+def _may_change(name: Scalar, where: str, report: Report) -> bool:
+    if not check_header(name, where, report):
+        return False
+    if name.text.lower() in OWN_HEADERS:
+        report.tell("reserved-header", name, where, f"{quoted(name.text)} is written by the proxy itself; leave it out")
+        return False
+    return True
+
+
+def resolve_headers(draft: BackendDraft, files: FileSet, report: Report) -> BackendSpec:
+    """The backend with the values of its headers, read from where `file:` and `env:` point."""
+    pairs: list[tuple[str, str]] = []
+    for header in draft.headers:
+        value = _resolve(header, files, report)
+        if value is not None:
+            pairs.append((header.name, value))
+    return msgspec.structs.replace(draft.spec, headers_set=tuple(pairs))
+
+
+def _resolve(header: HeaderDraft, files: FileSet, report: Report) -> str | None:
+    text = header.text
+    others: tuple[str, ...] = ()
+    if text.startswith(ENVIRONMENT):
+        variable = text.removeprefix(ENVIRONMENT).strip()
+        found = files.files.get(ENVIRONMENT + variable)
+        if found is None:
+            told = f"the environment variable {variable} isn't set where the proxy was started"
+            report.tell("missing-env", header.mark, header.where, told)
+            return None
+        text = found.content.decode("utf-8", "replace")
+    elif text.startswith("file:"):
+        name = normal_name(text.removeprefix("file:").strip())
+        secret = files.files.get(name)
+        others = (name,)
+        if secret is None or secret.trouble is not None:
+            _tell_absent(name, secret.trouble if secret is not None else None, header, report)
+            return None
+        text = secret.content.decode("utf-8", "replace").rstrip("\r\n")
+    value = text.strip(" \t")
+    if not value or _BAD_IN_VALUE.search(value) is not None or "\ufffd" in value:
+        # The value is not shown: it may be a secret.
+        told = "the value is empty, or has characters that can't stand in a header (line ends, controls)"
+        report.tell("bad-header-value", header.mark, header.where, told, others=others)
+        return None
+    return value
+
+
+def _tell_absent(name: str, trouble: str | None, header: HeaderDraft, report: Report) -> None:
+    if trouble is None:
+        told = f"there is no file {quoted(name)}; paths are relative to routes.yaml"
+        report.tell("missing-file", header.mark, header.where, told, others=(name,))
+    else:
+        report.tell(
+            "unreadable-file", header.mark, header.where, f"{quoted(name)} can't be read: {trouble}", others=(name,)
+        )
+
+
+def _endpoint(scalar: Scalar, where: str, report: Report) -> str | None:
+    """An endpoint as `http://host:port`."""
+    origin = _origin(scalar, where, report)
+    if origin is None:
+        return None
+    scheme, host, port = origin
+    if scheme != "http":
+        report.tell("not-yet", scalar, where, f"{quoted(scalar.text)}: https to a backend is not built yet; use http")
+        return None
+    return f"http://{host}:{port or _DEFAULT_PORTS[scheme]}"
+
+
+def check_origin(scalar: Scalar, where: str, report: Report) -> str | None:
+    """An origin as people see it: the default port left out."""
+    origin = _origin(scalar, where, report)
+    if origin is None:
+        return None
+    scheme, host, port = origin
+    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{port}"
+
+
+def _origin(scalar: Scalar, where: str, report: Report) -> tuple[str, str, int | None] | None:
+    text = scalar.text
+    why = None
+    host, port = "", None
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+        host = (parts.hostname or "").lower()
+    except ValueError as error:
+        report.tell("bad-url", scalar, where, f"{quoted(text)} is no URL: {error}")
+        return None
+    if parts.scheme not in _DEFAULT_PORTS:
+        why = 'write it as "http://host:port"'
+    elif parts.path not in ("", "/") or parts.query or parts.fragment or "?" in text or "#" in text:
+        why = "only scheme, host and port stand here; a path is changed by a route's rewrite"
+    elif parts.username is not None or "@" in parts.netloc:
+        why = "no user or password stands here; set a header instead"
+    elif port == 0 or not _is_host(host):
+        why = "the host or port can't be read"
+    if why is not None:
+        report.tell("bad-url", scalar, where, f"{quoted(text)}: {why}")
+        return None
+    return parts.scheme, f"[{host}]" if ":" in host else host, port
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            return False
+        return True
+    return _HOST_NAME.fullmatch(host) is not None and ".." not in host

@@ -1,0 +1,131 @@
+"""One routes file, from bytes to what it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.config.areas import draft_areas
+from proxy.config.backends import check_origin, draft_backends
+from proxy.config.drafts import FileDraft, MainDraft, Mentioned, roster_of
+from proxy.config.identity import draft_identity
+from proxy.config.kinds import Fields
+from proxy.config.names import is_token
+from proxy.config.problems import Report, quoted
+from proxy.config.segments import draft_segments
+from proxy.config.shapes import (
+    ACCOUNTS_KEY,
+    AREAS_KEY,
+    BACKENDS_KEY,
+    COOKIES_KEY,
+    COOKIES_LEGACY,
+    COOKIES_NEW,
+    IDENTITY_KEY,
+    INCLUDE,
+    INCLUDED,
+    MAIN,
+    OTHERWISE,
+    PUBLIC_ORIGIN,
+    REGISTER,
+    SEGMENTS_KEY,
+    VERSION,
+)
+from proxy.config.yaml import Spot, read_yaml
+from proxy.core.model import Backend
+from proxy.core.plan import Identity
+
+if TYPE_CHECKING:
+    from proxy.config.cache import Cache
+    from proxy.config.fileset import File
+    from proxy.config.nodes import Node, Scalar
+
+KNOWN_VERSION: Final = 1
+
+
+def draft_file(name: str, file: File, cache: Cache, *, main: bool) -> FileDraft:
+    """What a routes file says; the same content is read once."""
+    return cache.get(("draft", name, file.hash, main), lambda: _draft(name, file, main=main))
+
+
+def decode(content: bytes, report: Report) -> str | None:
+    """A file's text; None, and told, when it isn't UTF-8. A byte order mark is left out."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        start = content.rfind(b"\n", 0, error.start) + 1
+        spot = Spot(content.count(b"\n", 0, error.start) + 1, len(content[start : error.start].decode()) + 1)
+        report.tell("not-utf8", spot, "", f"byte 0x{content[error.start]:02X} is not UTF-8; save the file as UTF-8")
+        return None
+
+
+def _draft(name: str, file: File, *, main: bool) -> FileDraft:
+    report = Report(name)
+    if file.trouble is not None:
+        report.tell("unreadable-file", None, "", f"can't be read: {file.trouble}")
+        return FileDraft(file=name, readable=False, complaints=tuple(report.complaints))
+    text = decode(file.content, report)
+    root = read_yaml(text, report) if text is not None else None
+    if root is None:
+        return FileDraft(file=name, readable=False, complaints=tuple(report.complaints))
+    return _draft_root(name, root, report, main=main)
+
+
+def _draft_root(name: str, root: Node, report: Report, *, main: bool) -> FileDraft:
+    shape = MAIN if main else INCLUDED
+    fields = shape.read(root, "", report)
+    if fields is None:
+        return FileDraft(file=name, readable=True, complaints=tuple(report.complaints))
+    segments = draft_segments(fields.each(SEGMENTS_KEY), name)
+    areas = draft_areas(fields.each(AREAS_KEY), name, report)
+    return FileDraft(
+        file=name,
+        readable=True,
+        roster=roster_of(root),
+        main=_draft_main(fields, name, report) if main else None,
+        segments=segments,
+        areas=areas,
+        complaints=tuple(report.complaints),
+    )
+
+
+def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
+    version = fields[VERSION]
+    if version is not None and version != KNOWN_VERSION:
+        text = f"version {version} is not known; this proxy reads version {KNOWN_VERSION}"
+        report.tell("bad-version", fields.node(VERSION), "version", text)
+    written = fields[IDENTITY_KEY]
+    identity, attributes = draft_identity(written, name, report) if written is not None else (Identity(), ())
+    origin = fields[PUBLIC_ORIGIN]
+    accounts = fields[ACCOUNTS_KEY]
+    register = accounts[REGISTER] if accounts is not None else None
+    legacy, new = _cookies(fields[COOKIES_KEY], report)
+    return MainDraft(
+        otherwise=Backend(fields[OTHERWISE] or Backend.LEGACY),
+        public_origin=check_origin(origin, "public_origin", report) if origin is not None else None,
+        cookies_legacy=legacy,
+        cookies_new=new,
+        backends=draft_backends(fields[BACKENDS_KEY], name, report),
+        identity=identity,
+        attributes=attributes,
+        register=_mention(register, "accounts.register") if register is not None else None,
+        include=tuple(_mention(scalar, f"include[{i}]") for i, scalar in enumerate(fields.each(INCLUDE), 1)),
+    )
+
+
+def _cookies(fields: Fields | None, report: Report) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if fields is None:
+        return (), ()
+    legacy, new = fields.each(COOKIES_LEGACY), fields.each(COOKIES_NEW)
+    for key, scalars in ((COOKIES_LEGACY, legacy), (COOKIES_NEW, new)):
+        for scalar in scalars:
+            if not is_token(scalar.text):
+                report.tell("bad-cookie", scalar, fields.at(key), f"{quoted(scalar.text)} is no cookie name")
+    ours = {scalar.text: scalar for scalar in legacy}
+    for scalar in new:
+        if scalar.text in ours:
+            text = f"{quoted(scalar.text)} is legacy's too (line {ours[scalar.text].line}); it belongs to one system"
+            report.tell("shared-cookie", scalar, fields.at(COOKIES_NEW), text)
+    return tuple(scalar.text for scalar in legacy), tuple(scalar.text for scalar in new)
+
+
+def _mention(scalar: Scalar, where: str) -> Mentioned:
+    return Mentioned(name=scalar.text, mark=scalar, where=where)
