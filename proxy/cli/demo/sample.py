@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Final
-
-LEGACY_URL: Final = "http://127.0.0.1:8081"
-NEW_URL: Final = "http://127.0.0.1:8082"
-"""Where the sample says that the two systems are."""
 
 _PARTS: Final = ("routes.yaml", "accounts.csv", "flags", "segments")
 
@@ -39,8 +36,6 @@ def copy_sample(into: Path, *, legacy_url: str, new_url: str) -> None:
             shutil.copyfile(source / part, into / part)
     routes = into / "routes.yaml"
     text = routes.read_text(encoding="utf-8")
-    moved = text.replace(f"url: {LEGACY_URL}\n", f"url: {legacy_url}\n").replace(
-        f"url: {NEW_URL}\n", f"url: {new_url}\n"
-    )
-    if moved != text:
-        routes.write_text(moved, encoding="utf-8")
+    for system, url in (("legacy", legacy_url), ("new", new_url)):
+        text = re.sub(rf"^(  {system}:\n    url: )\S+$", rf"\g<1>{url}", text, flags=re.MULTILINE)
+    routes.write_text(text, encoding="utf-8")
