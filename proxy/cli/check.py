@@ -27,6 +27,8 @@ def check(routes: Path, flags: Path, *, as_json: bool) -> None:
     \b
     Exit codes: 0 no errors, 1 errors, 2 usage.
     """
+    import datetime as dt
+
     import msgspec
 
     from proxy.config.compile import compile_files
@@ -34,7 +36,7 @@ def check(routes: Path, flags: Path, *, as_json: bool) -> None:
     from proxy.config.problems import errors
     from proxy.core.plan import encode_plan, plan_name
 
-    compiled = compile_files(read_files(routes, flags))
+    compiled = compile_files(read_files(routes, flags), today=dt.datetime.now(dt.UTC).date())
     plan = compiled.plan
     count = sum(1 for _ in errors(compiled.complaints))
     if as_json:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from proxy.config.files import File, FileSet
+from proxy.config.fileset import File, FileSet
 from proxy.control.durable import ensure_file, write_file
 from proxy.core.layout import StateDir
 

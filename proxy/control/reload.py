@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime as dt
 import logging
 import time
 from collections.abc import Mapping
@@ -22,8 +23,8 @@ from types import MappingProxyType
 from typing import Final
 
 from proxy.config.cache import Cache
-from proxy.config.compile import compile_files
-from proxy.config.files import FileSet, read_files
+from proxy.config.files import read_files
+from proxy.config.fileset import FileSet
 from proxy.config.problems import Complaint, Severity
 from proxy.config.settle import Settled, settle
 from proxy.control.memory import Remembered, Unremembered, recall, remember
@@ -47,7 +48,9 @@ class Standing:
     """The configuration as it stands; replaced whole."""
 
     in_force: FileSet | None = None  # None: the posted plan's files aren't known
-    held_back: Mapping[str, str] = MappingProxyType({})  # file → why it stays at its last good version
+    held_back: Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # file → why it stays at its last good version
     complaints: tuple[Complaint, ...] = ()
     plan: Plan | None = None
     trouble: str = ""  # why the newest plan could not be handed over
@@ -113,18 +116,14 @@ class Reloader:
         if remembered is not None:
             self._generation = remembered.generation
         if first and not last_good:
-            wanted = self._read(None)
-            compiled = compile_files(wanted, self._cache)
-            if compiled.plan is None:
-                raise CannotStart(_list(compiled.complaints))
-            self._take(Settled(compiled=compiled, in_force=wanted, held_back={}))
-            return
-        if known is None and last_good and first:
+            known = None  # at a start nothing is held back: the files are right, or they are refused
+        elif first and known is None:
             raise CannotStart("--last-good: nothing is remembered to start with")
         wanted = self._read(known)
-        self._settle(wanted, known)
-        if first and self.standing.plan is None:
-            raise CannotStart(_list(self.standing.complaints))
+        settled = settle(wanted, known, self._cache, _today())
+        if first and settled.compiled.plan is None:
+            raise CannotStart("\n".join(str(one) for one in settled.compiled.complaints))
+        self._take(settled)
 
     def _recall(self, *, first: bool) -> Remembered | None:
         try:
@@ -143,14 +142,14 @@ class Reloader:
         now_s = time.monotonic()
         if self._retry_at_s is not None and now_s >= self._retry_at_s and self._wanted is not None:
             self._retry_at_s = None
-            self._settle(self._wanted, self.standing.in_force)
+            self._take(settle(self._wanted, self.standing.in_force, self._cache, _today()))
         former = self._wanted
         watched = () if former is None else former.watch
         if not self._patience.due(look(watched), now_s):
             return
         wanted = self._read(self.standing.in_force)
         if former is None or _hashes(wanted) != _hashes(former):
-            self._settle(wanted, self.standing.in_force)
+            self._take(settle(wanted, self.standing.in_force, self._cache, _today()))
 
     def _read(self, in_force: FileSet | None) -> FileSet:
         began_s = time.monotonic()
@@ -164,19 +163,6 @@ class Reloader:
         self._wanted = wanted
         return wanted
 
-    def _settle(self, wanted: FileSet, in_force: FileSet | None) -> None:
-        if in_force is None:
-            compiled = compile_files(wanted, self._cache)
-            if compiled.plan is None:
-                self._say_new(compiled.complaints)
-                self._count("held_back")
-                self.standing = dataclasses.replace(self.standing, complaints=compiled.complaints)
-                return
-            settled = Settled(compiled=compiled, in_force=wanted, held_back={})
-        else:
-            settled = settle(wanted, in_force, self._cache)
-        self._take(settled)
-
     def _take(self, settled: Settled) -> None:
         """Put in force what was settled on, if it differs from what is."""
         compiled = settled.compiled
@@ -184,19 +170,24 @@ class Reloader:
         for file, why in settled.held_back.items():
             if self.standing.held_back.get(file) != why:
                 _log.error("%s stays at its last good version: %s", file, why)
-        self._count("held_back" if settled.held_back else "ok")
         trouble = ""
+        if compiled.plan is None:
+            # Control was started again, has no memory of the files that run, and can't make a plan of these.
+            self._count("held_back")
+            self.standing = dataclasses.replace(self.standing, complaints=compiled.complaints)
+            return
+        self._count("held_back" if settled.held_back else "ok")
         in_force: FileSet | None = settled.in_force
-        if compiled.plan is not None:
-            try:
-                self._hand_over(compiled.plan, compiled.tables, settled.in_force)
-            except OSError as error:
-                if self._publisher.posted is None:
-                    raise
-                trouble = f"the state directory can't be written, the workers stay at their plan: {error}"
+        try:
+            self._hand_over(compiled.plan, compiled.tables, settled.in_force)
+        except OSError as error:
+            if self._publisher.posted is None:
+                raise
+            trouble = f"the state directory can't be written, the workers stay at their plan: {error}"
+            if trouble != self.standing.trouble:
                 _log.error("%s", trouble)
-                self._retry_at_s = time.monotonic() + _RETRY_S
-                in_force = self.standing.in_force
+            self._retry_at_s = time.monotonic() + _RETRY_S
+            in_force = self.standing.in_force
         self.standing = Standing(
             in_force=in_force,
             held_back=MappingProxyType(dict(settled.held_back)),
@@ -233,5 +224,5 @@ def _hashes(files: FileSet) -> dict[str, str]:
     return {name: file.hash for name, file in files.files.items()}
 
 
-def _list(complaints: tuple[Complaint, ...]) -> str:
-    return "\n".join(str(one) for one in complaints)
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
