@@ -36,7 +36,6 @@ class Endpoint:
     __slots__ = (
         "_idle",
         "_telemetry",
-        "authority",
         "avoided_until_tick",
         "backend",
         "gone",
@@ -52,7 +51,6 @@ class Endpoint:
         self.url = url
         self.host = parts.hostname or ""
         self.port = parts.port or _DEFAULT_PORT
-        self.authority = parts.netloc.encode()
         self.in_flight = 0
         self.avoided_until_tick = 0
         self.gone = False

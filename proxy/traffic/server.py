@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proxy.core.faults import Fault
     from proxy.core.generation import Generation
     from proxy.core.latch import Latch
-    from proxy.traffic.exchange import Exchange
+    from proxy.traffic.ending import Ending
     from proxy.traffic.log import AccessLog
 
 _log = logging.getLogger(__name__)
@@ -65,8 +65,7 @@ class Traffic:
         self.in_flight = 0
         self.draining = False
         self.tick = 0
-        self.orphans: set[Exchange] = set()
-        self.own_address = b"unknown"  # RFC 7239 §6.2: what stands for a client that is gone
+        self.orphans: set[Ending] = set()
         self.head_ticks = ticks(limits.head_s)
         self.idle_ticks = ticks(limits.idle_s)
         self.client_stall_ticks = ticks(limits.client_stall_s)
@@ -191,7 +190,7 @@ class Traffic:
 
     def exchange_over(
         self,
-        exchange: Exchange,
+        exchange: Ending,
         *,
         method: bytes,
         target: bytes,

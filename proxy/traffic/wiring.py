@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from proxy.core.answering import AnswerEditor
 from proxy.core.faults import Party, party_of
@@ -22,16 +23,18 @@ class Outlet:
     """The way to one backend and back.
 
     Attributes:
+        authority: stands in for the Host that a client of HTTP/1.0 left out.
         party: whose fault it is when the way is broken.
         requests: by whether the peer is trusted.
     """
 
-    __slots__ = ("answers", "backend", "party", "pool", "requests")
+    __slots__ = ("answers", "authority", "backend", "party", "pool", "requests")
 
     def __init__(self, generation: Generation, spec: BackendSpec, pool: Pool) -> None:
         settings = generation.settings
         of_legacy, of_new = settings.cookies_legacy, settings.cookies_new
         foreign = of_new if spec.name is Backend.LEGACY else of_legacy
+        self.authority = urlsplit(spec.urls[0]).netloc.encode()
         self.backend = spec.name
         self.party: Party = party_of(spec.name)
         self.pool = pool

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -223,6 +224,15 @@ class Node:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the node's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S * 2)
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine on the node's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def stop_accepting(self) -> None:
+        """Leave new connections in the queue, as a busy loop would."""
+        for server, _ in self.traffic._servers:
+            server.close()
 
     def do(self, work: Callable[[], T]) -> T:
         """Call a function on the node's loop."""

@@ -1,0 +1,142 @@
+"""The answer's part of an exchange: from the backend's first byte to the last one written to the client.
+
+1xx answers pass; the final head is edited and written in one piece with what is there of its body; the rest of the body is
+passed on as it comes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from proxy.core.body import Relay
+from proxy.core.faults import Kind, Stage
+from proxy.core.message import AnswerHead, BadMessage, read_answer_head
+from proxy.traffic.ending import Ending
+
+if TYPE_CHECKING:
+    from proxy.core.decision import Decision
+
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_SWITCHING: Final = 101
+
+
+class Answering(Ending):
+    """One request and its answer, as far as the answer is concerned."""
+
+    __slots__ = ("_partial", "_reusable")
+
+    _partial: bytes  # of a head
+    _reusable: bool  # the backend keeps its connection open after this answer
+
+    def answer_received(self, data: bytes) -> None:
+        """Pass on what the backend sent."""
+        self._moved_tick = self.traffic.tick
+        if self._download is not None:
+            self._pass_body(self._download, data)
+            return
+        if self._partial:
+            data = self._partial + data
+        while True:
+            at = data.find(_END_OF_HEAD)
+            if at < 0 or at > self.traffic.limits.head_bytes:
+                self._partial = data
+                if len(data) > self.traffic.limits.head_bytes:
+                    self._backend_failed(Stage.HEAD, Kind.MALFORMED, "the answer's head is too long")
+                return
+            try:
+                head = read_answer_head(data[:at], to_method=self._head.method)
+            except BadMessage as bad:
+                self._backend_failed(Stage.HEAD, Kind.MALFORMED, bad.why)
+                return
+            if head.status == _SWITCHING:
+                self._backend_failed(Stage.HEAD, Kind.MALFORMED, "101 was not asked for")
+                return
+            data = data[at + 4 :]
+            if head.status >= 200:
+                break
+            if not self._pass_interim(head):
+                return
+        self._partial = b""
+        self._answer(head, data)
+
+    def _pass_interim(self, head: AnswerHead) -> bool:
+        self._interim += 1
+        if self._interim > self.traffic.limits.interim_answers:
+            self._backend_failed(Stage.HEAD, Kind.MALFORMED, "too many interim answers")
+            return False
+        if self._head.minor:
+            self._write(self._outlet.answers.write(head, b"", route=None, host=b""))
+        self._partial = b""
+        return True
+
+    def _answer(self, head: AnswerHead, data: bytes) -> None:
+        request = self._head
+        decision = self.decision
+        client = self.client
+        assert decision is not None
+        length = head.body
+        chunked = length < 0 and request.minor == 1
+        # An answer that comes while the request is still being sent may be the last word: nobody can tell whether the
+        # client goes on sending, so the connection is not used again.
+        if not self.request_done or (length < 0 and not chunked) or self.traffic.draining:
+            self._keep_alive = False
+        added = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        if not self._keep_alive:
+            added += b"Connection: close\r\n"
+        elif request.minor == 0:
+            added += b"Connection: keep-alive\r\n"
+        if self._peer_trusted:
+            added += self._told(decision)
+        message = self._outlet.answers.write(head, added, route=decision.route, host=request.host)
+        self.status = head.status
+        self._head_us = int((time.monotonic() - self._started_s) * 1_000_000)
+        self._reusable = head.keep_alive
+        if length == len(data):
+            if client is not None:
+                message += data
+                self._sent += len(message)
+                client.transport.write(message)
+            self._finish(whole=True)
+            return
+        self._download = download = Relay(length, chunked=chunked, withholds=self._outlet.answers.withholds)
+        self._pass_body(download, data, message)
+
+    def _told(self, decision: Decision) -> bytes:
+        area = decision.area or "-"
+        number = self._wiring.generation.number
+        return f"X-Strangler: {decision.backend}; {area}; {decision.reason}; {number}\r\n".encode()
+
+    def _pass_body(self, download: Relay, data: bytes, head: bytes = b"") -> None:
+        try:
+            out = download.feed(data)
+        except BadMessage as bad:
+            self._write(head)
+            self._backend_failed(Stage.BODY, Kind.MALFORMED, bad.why)
+            return
+        self._write(head + out)
+        if download.done:
+            self._finish(whole=not download.surplus)
+
+    def client_slow(self) -> None:
+        """The client takes the answer more slowly than it comes."""
+        if self._connection is not None:
+            self._connection.transport.pause_reading()
+
+    def client_ready(self) -> None:
+        """The client takes more."""
+        self._moved_tick = self.traffic.tick
+        if self._connection is not None:
+            self._connection.transport.resume_reading()
+
+    def _finish(self, *, whole: bool) -> None:
+        """The answer is complete. `whole`: the backend's connection stands exactly at its end."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if whole and self.request_done and self._reusable and connection.writable:
+                if self.client is None or not self.client.writable:
+                    connection.transport.resume_reading()
+                connection.rest(self.traffic.tick)
+            else:
+                connection.cut()
+        self._end()

@@ -1,0 +1,238 @@
+"""The ends of an exchange, good and bad, and the state they look at: what every part of it shares.
+
+`_end` is reached exactly once, whatever happened: the loan is returned, one line logged, one count added.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from proxy.core.body import Relay
+from proxy.core.decision import Decision
+from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
+from proxy.core.message import RequestHead
+from proxy.traffic.refusal import refusal
+
+if TYPE_CHECKING:
+    from proxy.traffic.backend import BackendConnection
+    from proxy.traffic.client import ClientConnection
+    from proxy.traffic.pool import Endpoint
+    from proxy.traffic.server import Traffic
+    from proxy.traffic.wiring import Outlet, Wiring
+
+_log = logging.getLogger(__name__)
+
+SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+"""Methods that change nothing (RFC 9110 §9.2.1): their work may be cancelled."""
+
+
+class Ending:
+    """One request and its answer, as far as its end is concerned.
+
+    Attributes:
+        client: None once it has left.
+        decision: None until it was decided.
+        status: what the client was told; 0: nothing yet.
+        request_done: the request's last byte has arrived.
+    """
+
+    __slots__ = (
+        "_began_tick",
+        "_connection",
+        "_download",
+        "_endpoint",
+        "_fault",
+        "_head",
+        "_head_us",
+        "_interim",
+        "_keep_alive",
+        "_lent",
+        "_moved_tick",
+        "_outlet",
+        "_peer_trusted",
+        "_received",
+        "_replay",
+        "_sent",
+        "_stalled_bytes",
+        "_started_s",
+        "_upload",
+        "_wiring",
+        "client",
+        "decision",
+        "over",
+        "request_done",
+        "request_id",
+        "status",
+        "traffic",
+    )
+
+    request_done: bool
+    status: int
+    _endpoint: Endpoint  # these two are set once it is decided
+    _outlet: Outlet
+    _received: int
+
+    def __init__(
+        self, traffic: Traffic, wiring: Wiring, client: ClientConnection, head: RequestHead, request_id: bytes
+    ) -> None:
+        self.traffic = traffic
+        self.client: ClientConnection | None = client
+        self.decision: Decision | None = None
+        self.request_id = request_id
+        self.status = 0
+        self.over = False
+        self._wiring = wiring
+        self._head = head
+        self._peer_trusted = client.trusted
+        self._began_tick = self._moved_tick = traffic.tick
+        self._started_s = time.monotonic()
+        self._head_us: int | None = None
+        self._connection: BackendConnection | None = None
+        self._upload: Relay | None = None  # None: the request has no body, or it was there whole
+        self._download: Relay | None = None  # None: the answer's head has not come, or it came whole
+        self._fault: Fault | None = None
+        self._keep_alive = head.keep_alive
+        self._lent = False
+        self._replay: bytes | None = b""  # of the body, sent so far; None: too much of it to be sent again
+        self._interim = 0
+        self._sent = 0
+        self._stalled_bytes = -1
+
+    def _write(self, data: bytes) -> None:
+        client = self.client
+        if client is not None and data:
+            self._sent += len(data)
+            client.transport.write(data)
+
+    def client_left(self) -> None:
+        """The client hung up before the answer was complete."""
+        self.client = None
+        if self.over:
+            return
+        self._fault = Fault(Party.CLIENT, Stage.HEAD if self._download is None else Stage.BODY, Kind.LEFT)
+        if not self.request_done or self._head.method in SAFE:
+            self.status = CLIENT_LEFT
+            self._cut_connection()
+            self._end()
+        else:
+            # The backend may change something because of this request: it is let run, and its answer read and dropped.
+            self.traffic.orphans.add(self)
+            if self._connection is not None:
+                self._connection.transport.resume_reading()
+
+    def sweep(self, tick: int) -> None:
+        """Look at the deadlines; called once a tick."""
+        if self._connection is None:
+            return  # connecting has its own
+        pool = self._outlet.pool
+        if pool.total_ticks is not None and tick - self._began_tick > pool.total_ticks:
+            self._timed_out(self._outlet.party)
+            return
+        silent = tick - self._moved_tick
+        client = self.client
+        if client is not None and not client.writable:
+            waiting = client.transport.get_write_buffer_size()
+            if waiting != self._stalled_bytes:
+                self._stalled_bytes = waiting
+                self._moved_tick = tick
+            elif silent > self.traffic.client_stall_ticks:
+                self._timed_out(Party.CLIENT)
+        elif silent > pool.silence_ticks:
+            # Who is silent? The client, when the backend has taken all there was and waits for the rest of the body.
+            asked = self._head.expects_continue and not self._interim and self._replay == b""
+            waits = not self.request_done and self._connection.writable and self._download is None and not asked
+            self._timed_out(Party.CLIENT if waits else self._outlet.party)
+
+    def _timed_out(self, party: Party) -> None:
+        if party is Party.CLIENT:
+            self._cut_request(Fault(party, Stage.BODY, Kind.TIMEOUT))
+            return
+        stage = Stage.BODY if self._download is not None else Stage.HEAD if self.request_done else Stage.REQUEST
+        self._backend_failed(stage, Kind.TIMEOUT)
+
+    def drained(self) -> None:
+        """This process has to end before the exchange did."""
+        self._cut_request(Fault(Party.PROXY, Stage.BODY if self._download else Stage.REQUEST, Kind.DRAINED))
+
+    def failed(self) -> None:
+        """A defect of ours came up in a callback of this exchange."""
+        if not self.over:
+            self._cut_request(Fault(Party.PROXY, Stage.BODY if self._download else Stage.REQUEST, Kind.FAILED))
+
+    def _backend_failed(self, stage: Stage, kind: Kind, why: str | None = None) -> None:
+        if why is not None:
+            _log.warning("%s: %s: %s", self._outlet.backend, self._endpoint.url, why)
+        self._cut_request(Fault(self._outlet.party, stage, kind))
+
+    def _cut_request(self, fault: Fault, *, status: int | None = None, why: str | None = None) -> None:
+        """Cut at the backend; tell the client if no answer was begun, else cut there too."""
+        self._cut_connection()
+        if self.status == 0:
+            self._refuse(fault, status=status, why=why)
+            return
+        self._fault = self._fault or fault
+        self._keep_alive = False
+        client = self.client
+        if client is not None:
+            # Never a clean end: lengths and chunks are left open, and where closing is the end, it is a reset.
+            client.cut(reset=self._head.minor == 0 and self._download is not None)
+        self._end()
+
+    def _cut_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.cut()
+
+    def _refuse(self, fault: Fault, *, status: int | None = None, why: str | None = None) -> None:
+        """Answer ourselves: no byte of an answer has gone to the client yet."""
+        self._fault = self._fault or fault
+        client = self.client
+        if client is None:
+            self.status = CLIENT_LEFT
+        else:
+            self.status = status or fault.status
+            if not self.request_done or self.traffic.draining:
+                self._keep_alive = False
+            answer = refusal(
+                fault,
+                self.status,
+                request_id=self.request_id,
+                why=why,
+                close=not self._keep_alive,
+                minor=self._head.minor,
+                head_only=self._head.method == b"HEAD",
+            )
+            self._write(answer)
+            self.traffic.telemetry.refused(fault)
+        self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        self._return_loan()
+        client, self.client = self.client, None
+        fault = self._fault
+        if fault is not None:
+            self.traffic.telemetry.fault(fault, None if self.decision is None else self.decision.backend)
+            if fault.kind is Kind.LEFT:
+                self.status = CLIENT_LEFT
+        self.traffic.exchange_over(
+            self,
+            method=self._head.method,
+            target=self._head.target,
+            generation=self._wiring.generation.number,
+            fault=fault,
+            received=self._received,
+            sent=self._sent,
+            started_s=self._started_s,
+            head_us=self._head_us,
+        )
+        if client is not None:
+            client.exchange_over(keep_alive=self._keep_alive, request_done=self.request_done)
+
+    def _return_loan(self) -> None:
+        if self._lent:
+            self._lent = False
+            self._endpoint.in_flight -= 1
+            self._outlet.pool.load.in_flight -= 1

@@ -1,0 +1,313 @@
+"""What breaks is told by its name, cut where it must be cut, and never ended cleanly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from proxy.traffic.limits import Limits
+from tests.traffic.wire import Node, RawBackend, eventually
+
+GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def fault_of(head: bytes) -> bytes:
+    return head.partition(b"X-Strangler-Error: ")[2].partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET http://other/ HTTP/1.1\r\nHost: shop\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Host\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Forwarded-For\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+        (b"GET / HTTP/1.1\nHost: a\n\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01", 400),
+        (b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405),
+        (b"GET /" + b"a" * 20_000, 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70_000, 431),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+    ],
+)
+def test_a_request_that_can_be_read_in_two_ways_reaches_no_backend(
+    node: Node, legacy: RawBackend, request_head: bytes, status: int
+) -> None:
+    with node.client() as client:
+        client.send(request_head)
+        answer = client.rest()
+    assert int(answer[9:12]) == status
+    assert fault_of(answer).startswith(b"client-")
+    assert b"\r\nX-Request-ID: " in answer
+    assert not legacy.has_caller()
+    (line,) = node.log_lines(1)
+    assert json.loads(line)["status"] == status
+    assert node.count("strangler_requests_total") == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
+        b"HTTP/1.1 200 OK\r\nX: a\nY: b\r\n\r\n",
+    ],
+)
+def test_a_backend_that_speaks_no_clear_http_is_a_bad_gateway(node: Node, legacy: RawBackend, answer: bytes) -> None:
+    with node.client() as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(answer)
+            told = client.rest()
+            assert (told[9:12], fault_of(told)) == (b"502", b"legacy-head-malformed")
+            assert backend.ends()
+
+
+def test_no_backend_there_is_a_bad_gateway_and_the_client_may_go_on(node: Node, new: RawBackend) -> None:
+    new.close()
+    with node.client() as client:
+        for _ in range(2):
+            client.send(b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
+            status, head, _ = client.answer()
+            assert (status, fault_of(head)) == (502, b"new-connect-unreachable")
+    assert node.count('strangler_faults_total{party="new",stage="connect",kind="unreachable",backend="new"}') == 2
+
+
+def test_another_endpoint_is_asked_when_one_cannot_be_reached(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend
+) -> None:
+    new.close()
+    node = start(legacy=(new.url, legacy.url))
+    with node.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nhi")
+        with legacy.accept() as backend:
+            backend.head()
+            assert backend.exactly(2) == b"hi"
+            backend.send(OK)
+            assert client.answer()[0] == 200
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nha\r\nbroken",
+    ],
+)
+def test_an_answer_cut_short_never_ends_cleanly(node: Node, legacy: RawBackend, answer: bytes) -> None:
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(answer)
+        told = client.rest()
+    assert not told.endswith(b"0\r\n\r\n")
+    assert told.rpartition(b"\r\n\r\n")[2] != b"half56789"
+    (line,) = node.log_lines(1)
+    assert json.loads(line)["fault"].startswith("legacy-body-")
+
+
+def test_an_answer_cut_short_resets_a_client_for_whom_closing_is_the_end(node: Node, legacy: RawBackend) -> None:
+    with node.client() as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf")
+            client.head()
+        assert client.ends() == "reset"
+
+
+def test_a_backend_that_resets_an_answer_without_length_does_not_end_it(node: Node, legacy: RawBackend) -> None:
+    with node.client() as client:
+        client.send(GET)
+        backend = legacy.accept()
+        backend.head()
+        backend.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        client.until(b"half\r\n")
+        backend.reset()
+        assert client.rest() == b""
+
+
+def test_a_stale_connection_is_replaced_without_the_client_noticing(node: Node, legacy: RawBackend) -> None:
+    with node.client() as client:
+        client.send(GET)
+        backend = legacy.accept()
+        backend.head()
+        backend.send(OK)
+        client.answer()
+        client.send(b"PUT /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 3\r\n\r\nabc")
+        backend.head()
+        backend.reset()
+        with legacy.accept() as backend:
+            assert backend.head().startswith(b"PUT /x ")
+            assert backend.exactly(3) == b"abc"
+            backend.send(OK)
+            assert client.answer()[0] == 200
+    assert node.count("strangler_retries_total") == 1
+
+
+def test_what_may_not_happen_twice_is_not_sent_twice(node: Node, legacy: RawBackend) -> None:
+    with node.client() as client:
+        client.send(GET)
+        backend = legacy.accept()
+        backend.head()
+        backend.send(OK)
+        client.answer()
+        client.send(b"POST /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 3\r\n\r\nabc")
+        backend.head()
+        backend.leave()
+        status, head, _ = client.answer()
+    assert (status, fault_of(head)) == (502, b"legacy-head-cut")
+    assert not legacy.has_caller()
+
+
+def test_a_fresh_connection_that_breaks_is_not_tried_again(node: Node, legacy: RawBackend) -> None:
+    with node.client() as client:
+        client.send(GET)
+        backend = legacy.accept()
+        backend.head()
+        backend.leave()
+        assert client.answer()[0] == 502
+    assert not legacy.has_caller()
+
+
+@pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n"])
+def test_an_idle_connection_that_speaks_or_ends_is_never_lent_again(
+    node: Node, legacy: RawBackend, last_words: bytes
+) -> None:
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            client.answer()
+            if last_words:
+                backend.send(last_words)
+                assert backend.ends()
+        eventually(lambda: node.count("strangler_backend_connections_open{") == 0, "the idle connection ends")
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            assert client.answer()[2] == b"ok"
+    assert node.count("strangler_retries_total") == 0
+
+
+def test_bytes_behind_an_answer_are_not_taken_for_the_next_one(node: Node, legacy: RawBackend) -> None:
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK, b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+            assert client.answer()[2] == b"ok"
+            assert backend.ends()
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            assert client.answer()[2] == b"ok"
+
+
+def test_a_full_backend_is_told_with_when_to_come_back(start: Callable[..., Node], legacy: RawBackend) -> None:
+    node = start(legacy_options={"max_in_flight": 3}, share=2)
+    with node.client() as first, node.client() as second, node.client() as third:
+        first.send(GET)
+        second.send(GET)
+        eventually(lambda: node.do(lambda: node.traffic.in_flight) == 2, "two requests in flight")
+        third.send(GET)
+        status, head, _ = third.answer()
+        assert (status, fault_of(head)) == (503, b"legacy-connect-busy")
+        assert b"\r\nRetry-After: 1\r\n" in head
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            eventually(lambda: node.do(lambda: node.traffic.in_flight) == 1, "one is answered")
+            third.send(GET)
+            backend.head()
+            backend.send(OK)
+            assert third.answer()[0] == 200
+
+
+def test_a_silent_backend_is_a_gateway_timeout(start: Callable[..., Node], legacy: RawBackend) -> None:
+    node = start(legacy_options={"timeout_s": 0.1})
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            status, head, _ = client.answer()
+            assert (status, fault_of(head)) == (504, b"legacy-head-timeout")
+            assert backend.ends()
+
+
+def test_silence_within_an_answer_cuts_it(start: Callable[..., Node], legacy: RawBackend) -> None:
+    node = start(legacy_options={"timeout_s": 0.1})
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+            assert client.rest().endswith(b"half")
+            (line,) = node.log_lines(1)
+    assert json.loads(line)["fault"] == "legacy-body-timeout"
+
+
+def test_a_total_limit_ends_what_never_falls_silent(start: Callable[..., Node], legacy: RawBackend) -> None:
+    node = start(legacy_options={"timeout_s": 60.0, "total_s": 0.2})
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            try:
+                while True:
+                    backend.send(b"1\r\nx\r\n")
+                    client.exactly(6 if client.buffer else 1)
+            except (OSError, EOFError):
+                pass
+    (line,) = node.log_lines(1)
+    assert json.loads(line)["fault"] == "legacy-body-timeout"
+
+
+def test_a_client_that_does_not_send_its_body_is_the_one_who_is_late(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    node = start(legacy_options={"timeout_s": 0.1})
+    with node.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\nhalf")
+        with legacy.accept() as backend:
+            backend.head()
+            answer = client.rest()
+            assert (answer[9:12], fault_of(answer)) == (b"408", b"client-body-timeout")
+            assert backend.ends()
+    assert node.count('strangler_faults_total{party="legacy"') == 0
+
+
+def test_a_head_that_does_not_come_and_a_client_that_asks_nothing_are_ended(start: Callable[..., Node]) -> None:
+    node = start(limits=Limits(head_s=0.1, idle_s=0.1))
+    with node.client() as idle, node.client() as slow:
+        slow.send(b"GET / HTTP/1.1\r\n")
+        assert slow.rest()[9:12] == b"408"
+        assert idle.rest() == b""
+
+
+def test_a_connection_that_rested_too_long_is_closed(start: Callable[..., Node], legacy: RawBackend) -> None:
+    node = start(limits=Limits(backend_idle_s=0.1))
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            client.answer()
+            assert backend.ends() == "closed"

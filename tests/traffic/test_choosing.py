@@ -1,0 +1,115 @@
+"""Generations, the latch and several endpoints, as requests meet them."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+
+from proxy.core.latch import Entry, Latch, Scope
+from proxy.core.model import Backend
+from proxy.core.plan import Route
+from tests.traffic.wire import Node, RawBackend, a_plan, build, eventually
+
+NEW = b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+EVERYTHING = Latch(epoch=1, entries=(Entry(id="r1", scope=Scope(), by="me", reason="smells", at="now"),))
+
+
+def test_each_backend_gets_its_requests(node: Node, legacy: RawBackend, new: RawBackend) -> None:
+    with node.client() as client:
+        client.send(NEW)
+        with new.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            client.answer()
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            client.answer()
+        lines = [json.loads(line) for line in node.log_lines(2)]
+    assert [(line["area"], line["route"], line["backend"], line["reason"]) for line in lines] == [
+        ("moved", "moved/1", "new", "fixed"),
+        (None, None, "legacy", "otherwise"),
+    ]
+
+
+def test_endpoints_take_turns_and_the_one_with_least_in_flight_goes_first(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend
+) -> None:
+    node = start(legacy=(legacy.url, new.url))
+    with node.client() as one, node.client() as two, node.client() as three, node.client() as four:
+        for client in (one, two, three, four):
+            client.send(GET)
+        for backend in (legacy, new):
+            with backend.accept() as first, backend.accept() as second:
+                for wire in (first, second):
+                    wire.head()
+                    wire.send(OK)
+        for client in (one, two, three, four):
+            assert client.answer()[2] == b"ok"
+
+
+def test_a_request_lives_in_the_generation_it_began_in(node: Node, legacy: RawBackend, new: RawBackend) -> None:
+    swapped = build(a_plan(new.url, new.url), number=2)
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            node.do(lambda: node.traffic.swap(swapped))
+            backend.send(OK)
+            assert client.answer()[2] == b"ok"
+            assert backend.ends() == "closed"  # its endpoint went: drained, not cut
+        client.send(GET)
+        with new.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            assert client.answer()[2] == b"ok"
+        lines = [json.loads(line)["generation"] for line in node.log_lines(2)]
+    assert lines == [1, 2]
+
+
+def test_connections_survive_a_swap_that_keeps_their_endpoint(node: Node, legacy: RawBackend, new: RawBackend) -> None:
+    swapped = build(a_plan(legacy.url, new.url, routes=(_more,)), number=2)
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            client.answer()
+            node.do(lambda: node.traffic.swap(swapped))
+            client.send(GET)
+            backend.head()
+            backend.send(OK)
+            assert client.answer()[2] == b"ok"
+
+
+_more = Route(id="moved/2", area="moved", place="-", path="/more", to=Backend.NEW)
+
+
+def test_a_rollback_during_a_wait_is_obeyed_before_the_first_byte(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        # A backlog that is full leaves the next connection waiting, as a host that drops packets would.
+        crowd = [socket.socket() for _ in range(3)]
+        for sock in crowd:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        node = start(new=f"http://127.0.0.1:{full.getsockname()[1]}", new_options={"connect_s": 0.5})
+        with node.client() as client:
+            client.send(NEW)
+            eventually(lambda: node.do(lambda: node.traffic.in_flight) == 1, "the request waits for a connection")
+            node.latch = EVERYTHING
+            with legacy.accept() as backend:
+                assert backend.head().startswith(b"GET /new/ ")
+                backend.send(OK)
+                assert client.answer()[2] == b"ok"
+            (line,) = node.log_lines(1)
+        for sock in crowd:
+            sock.close()
+    assert json.loads(line)["reason"] == "rolled_back"
+    assert json.loads(line)["backend"] == "legacy"
