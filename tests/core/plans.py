@@ -58,10 +58,12 @@ def plan(*routes: Route, **keys: Any) -> Plan:
     return Plan(settings=settings, routes=routes, **rest)
 
 
-def live(made: Plan, tables: Mapping[str, bytes] | None = None) -> Generation:
+def live(made: Plan, tables: Mapping[str, bytes] | None = None, number: int = 1) -> Generation:
     text = encode_plan(made)
     held = tables or {}
-    steps = assemble(text, lambda digest: memoryview(held[digest]), number=1, name=plan_name(text), now_s=lambda: NOW_S)
+    steps = assemble(
+        text, lambda digest: memoryview(held[digest]), number=number, name=plan_name(text), now_s=lambda: NOW_S
+    )
     while True:
         try:
             next(steps)
