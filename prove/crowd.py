@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from bench.node import LOOPBACK
 
@@ -22,8 +23,7 @@ class Origin(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports inherit nothing
 
     def data_received(self, data: bytes) -> None:
         self._waiting += data
@@ -55,9 +55,8 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._crowd.transports.add(transport)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports inherit nothing
+        self._crowd.transports.add(self._transport)
         self._ask()
 
     def data_received(self, data: bytes) -> None:

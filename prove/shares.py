@@ -5,11 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from proxy.config.compile import compile_files
-
 from bench.tables import show
 from prove.files import replace, write_flag
 from prove.plans import generation_of
+from proxy.config.compile import compile_files
 from proxy.config.files import read_files
 from proxy.core.bucketing import bucket
 from proxy.core.decision import decide

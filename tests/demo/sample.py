@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from proxy.config.compile import Compiled, compile_files
-
 from proxy.cli.demo.sample import sample_directory
+from proxy.config.compile import Compiled, compile_files
 from proxy.config.files import read_files
 from proxy.core.decision import Decision
 from proxy.core.generation import Generation
