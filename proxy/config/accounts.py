@@ -173,8 +173,8 @@ def _rows(rows: _Rows, columns: list[str], report: Report) -> dict[bytes, bytes]
                 told = f"{len(row)} fields, and the first line names {width}; quote a field that has a comma in it"
                 _tell(report, "bad-row", Spot(rows.line_num, 1), told)
             continue
-        account = row[at].strip()
-        rest = tuple(row)[:at] + tuple(row)[at + 1 :]
+        account = row.pop(at).strip()
+        rest = tuple(row)
         value = values.get(rest)
         if value is None:
             value = values[rest] = _attributes(columns, at, rest, rows.line_num, report)
