@@ -109,7 +109,7 @@ class Traffic:
             endpoint.retire()
 
     async def listen(self, sock: socket.socket) -> None:
-        """Accept from an inherited listening socket, which stays its owner's."""
+        """Accept from an inherited listening socket; `drain` closes it, since an open one keeps on queueing."""
         loop = asyncio.get_running_loop()
         own = sock.dup()
         own.setblocking(False)
@@ -129,6 +129,7 @@ class Traffic:
             server.close()
         for _, sock in servers:
             await self._accept_queued(sock)
+            sock.close()
         self.draining = True
         for client in list(self._clients):
             client.drain()
