@@ -167,9 +167,10 @@ class Reloader:
         """Put in force what was settled on, if it differs from what is."""
         compiled = settled.compiled
         self._say_new(compiled.complaints)
-        for file, why in settled.held_back.items():
-            if self.standing.held_back.get(file) != why:
-                _log.error("%s stays at its last good version: %s", file, why)
+        for file in settled.held_back.keys() - self.standing.held_back.keys():
+            _log.error("%s stays at its last good version", file)
+        for file in self.standing.held_back.keys() - settled.held_back.keys():
+            _log.info("%s is no longer held back", file)
         trouble = ""
         if compiled.plan is None:
             # Control was started again, has no memory of the files that run, and can't make a plan of these.
