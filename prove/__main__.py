@@ -9,6 +9,7 @@ import time
 _PROOFS = {
     "shares": "accounts on new while a flag is edited",
     "cost": "look-up, flag and decision by number of routes",
+    "blocked": "the longest turn of a worker's loop while it takes a new plan",
     "reloads": "load while the configuration changes and processes die",
     "sizes": "how long an edit takes to be in force, and what traffic feels of it",
 }
