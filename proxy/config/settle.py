@@ -62,7 +62,7 @@ class _Settling:
         self._before = compile_files(in_force, cache, today)
         if not wanted.complete:
             # routes.yaml couldn't be read, so nobody knows what else belongs: absent files are unread, not deleted.
-            unread = {name: file for name, file in in_force.files.items() if name not in wanted.files}
+            unread = {name: file for name, file in in_force.files.items() if name not in {*wanted.files, wanted.routes}}
             wanted = wanted.with_files({name: file for name, file in unread.items() if not self._is_flag_file(name)})
         self._candidate = wanted
         self._told: list[Complaint] = []
@@ -72,7 +72,9 @@ class _Settling:
         # Each turn holds back one file more at least, so this ends.
         while True:
             compiled = compile_files(self._candidate, self._cache, self._today)
-            found = [*errors(compiled.complaints), *self._vanished(compiled)]
+            found = list(errors(compiled.complaints))
+            if not any(one.alone for one in found):  # a broken file is no vanished one
+                found += self._vanished(compiled)
             if not found:
                 break
             held = self._choose(found)

@@ -32,7 +32,11 @@ def test_every_operator_is_documented_and_its_arguments_are_counted() -> None:
 
 def test_every_name_that_a_flag_can_read_is_documented() -> None:
     section = (DOCS / "flags.md").read_text().split("## What a flag can ask")[1].split("## Operators")[0]
-    named = {name.split(".")[0] for row in re.findall(r"^\| (.+?) \|", section, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)}
+    named = {
+        name.split(".")[0]
+        for row in re.findall(r"^\| (.+?) \|", section, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", row)
+    }
     assert named == READABLE
 
 
