@@ -56,7 +56,7 @@ class _Way(NamedTuple):
     """How the lines of one shape pass."""
 
     keep: tuple[int, ...] | None  # None: all of them
-    cookies: bool  # one of the kept lines is a Cookie
+    cookies: tuple[int, ...]  # where, among the kept lines, a Cookie stands
     has_host: bool
 
 
@@ -91,7 +91,8 @@ class RequestEditor:
         edited |= {plain_name(name.lower().encode()) for name in remove_headers} - _NEVER_EDITED
         self._untold = frozenset(plain_name(name) for name in identity_headers)
         self._removed = frozenset(edited)
-        self._isolated = frozenset(name.encode() for name in isolated_cookies)
+        names = b"|".join(re.escape(name.encode()) for name in isolated_cookies)
+        self._isolated = re.compile(rb"[;:][ \t]*(?:%b)[ \t]*(?:=|;|$)" % names) if names else None
         self._ways: dict[tuple[bytes, ...], _Way] = {}
 
     def withholds(self, name: bytes) -> bool:
@@ -117,10 +118,10 @@ class RequestEditor:
         if way is None:
             way = self._learn(names)
         lines = head.lines if way.keep is None else [head.lines[i] for i in way.keep]
-        if not head.connection <= _KNOWN_OPTIONS:
-            lines = self._without_nominated(head, names, way)
-        if way.cookies and self._isolated:
-            lines = self._without_isolated(lines)
+        if way.cookies and self._isolated is not None:
+            lines = self._without_isolated(lines, way.cookies)
+        if head.connection and not head.connection <= _KNOWN_OPTIONS:
+            lines = self._without_nominated(head, lines)
         values = head.values
         host = head.host
         came_from = address
@@ -157,8 +158,9 @@ class RequestEditor:
 
     def _learn(self, names: tuple[bytes, ...]) -> _Way:
         keep = tuple(i for i, name in enumerate(names) if not self._drops(name))
-        kept = {names[i] for i in keep}
-        way = _Way(None if len(keep) == len(names) else keep, b"cookie" in kept, b"host" in kept)
+        kept = [names[i] for i in keep]
+        cookies = tuple(i for i, name in enumerate(kept) if name == b"cookie")
+        way = _Way(None if len(keep) == len(names) else keep, cookies, b"host" in kept)
         if len(self._ways) < SHAPES_KEPT:
             self._ways[names] = way
         return way
@@ -175,28 +177,28 @@ class RequestEditor:
             return plain != name and plain in self._untold
         return plain in self._untold or plain in _SAID_BY_PROXIES or plain.startswith(_FORWARDED)
 
-    def _without_nominated(self, head: RequestHead, names: tuple[bytes, ...], way: _Way) -> list[bytes]:
+    def _without_nominated(self, head: RequestHead, lines: list[bytes]) -> list[bytes]:
         for option in head.connection:
             plain = plain_name(option)
             if plain in _END_TO_END or plain in self._untold or plain in _SAID_BY_PROXIES or _FORWARDED in plain:
                 raise BadMessage("Connection names a field that is not the connection's")
-        kept = range(len(names)) if way.keep is None else way.keep
-        return [head.lines[i] for i in kept if names[i] not in head.connection]
+        return [line for line in lines if line.partition(b":")[0].lower() not in head.connection]
 
-    def _without_isolated(self, lines: list[bytes]) -> list[bytes]:
-        if not any(name in line for line in lines for name in self._isolated if line[:6].lower() == b"cookie"):
-            return lines
-        passing = []
-        for line in lines:
+    def _without_isolated(self, lines: list[bytes], at: tuple[int, ...]) -> list[bytes]:
+        isolated = self._isolated
+        assert isolated is not None
+        emptied = False
+        for i in at:
+            line = lines[i]
+            if isolated.search(line) is None:
+                continue
             name, _, value = line.partition(b":")
-            if name.lower() == b"cookie":
-                crumbs = [crumb for crumb in value.split(b";") if _cookie_name(crumb) not in self._isolated]
-                if not any(crumb.strip() for crumb in crumbs):
-                    continue
-                line = name + b": " + b";".join(crumbs).strip()
-            passing.append(line)
-        return passing
-
-
-def _cookie_name(crumb: bytes) -> bytes:
-    return crumb.partition(b"=")[0].strip()
+            crumbs = value.split(b";")
+            kept = [crumb for crumb in crumbs if isolated.match(b";" + crumb) is None]
+            if len(kept) < len(crumbs):
+                if not emptied:
+                    lines = lines.copy()  # the head's own stay as they came
+                    emptied = True
+                rest = b";".join(kept).strip()
+                lines[i] = name + b": " + rest if rest else b""
+        return [line for line in lines if line] if emptied else lines

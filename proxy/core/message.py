@@ -11,7 +11,9 @@ Sources: RFC 9112 (message syntax), RFC 9110 §5 (fields), §7.6.1 (Connection).
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeVar
+
+_V = TypeVar("_V")
 
 NO_BODY: Final = 0
 CHUNKED: Final = -1
@@ -27,8 +29,26 @@ _HIGHEST_PORT: Final = 65535
 
 _CRLFS: Final = b"\r\n" * 100_000
 
-_names: dict[bytes, bytes] = {}
-_NAMES_KEPT: Final = 4096  # spellings of field names seen; a hostile client can't grow it further
+_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
+
+# Clients and backends repeat themselves: most lines of a head were seen before, and finding one again costs a fifth of
+# reading it. A mapping that is full is emptied, so neither a hostile client nor an unlucky order can spoil it for good.
+_KEPT: Final = 4096
+_LONGEST_KEPT_BYTES: Final = 160
+_fields: dict[bytes, tuple[bytes, bytes]] = {}  # line → lower-case name, value
+_names: dict[bytes, bytes] = {}  # name as spelled → lower-case
+_hosts: set[bytes] = set()  # well-formed
+_options: dict[bytes, frozenset[bytes]] = {}  # value of Connection → its options
+_status_lines: dict[bytes, tuple[int, int]] = {}  # status line → status, minor
+
+# Never kept: what is secret, and what is different every time.
+_VARYING: Final = frozenset(
+    {
+        *(b"cookie", b"set-cookie", b"authorization", b"proxy-authorization", b"x-api-key", b"location", b"referer"),
+        *(b"content-length", b"date", b"etag", b"last-modified", b"if-none-match", b"if-modified-since"),
+        *(b"x-request-id", b"traceparent", b"x-forwarded-for", b"x-account-id", b"age", b"expires"),
+    }
+)
 
 
 class BadMessage(Exception):
@@ -120,7 +140,7 @@ def read_request_head(raw: bytes, header_count: int = 100) -> RequestHead:
         raise BadMessage("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
     else:
         raise BadMessage("malformed request line")
-    if _TOKEN.fullmatch(method) is None:
+    if method not in _METHODS and _TOKEN.fullmatch(method) is None:
         raise BadMessage("malformed method")
     if b"\t" in lines[0]:
         raise BadMessage("malformed request line")
@@ -136,7 +156,7 @@ def read_request_head(raw: bytes, header_count: int = 100) -> RequestHead:
         host = b""
     elif head.repeated is not None and b"host" in head.repeated:
         raise BadMessage("repeated Host")
-    elif host and not _is_host(host):
+    elif host not in _hosts and not _is_host(host):
         raise BadMessage("malformed Host")
     head.host = host
     head.target = target if target[:1] == b"/" else _origin_form(head, target)
@@ -144,8 +164,7 @@ def read_request_head(raw: bytes, header_count: int = 100) -> RequestHead:
         head.body = _request_body(head)
     else:
         head.body = NO_BODY
-    options = head.connection
-    head.keep_alive = b"close" not in options if minor else b"keep-alive" in options
+    head.keep_alive = b"close" not in head.connection if minor else b"keep-alive" in head.connection
     return head
 
 
@@ -157,26 +176,31 @@ def read_answer_head(raw: bytes, *, to_method: bytes, header_count: int = 256) -
     """
     lines = _split_lines(raw)
     line = lines[0]
+    head = AnswerHead()
+    head.status, head.minor = status, minor = _status_lines.get(line) or _read_status_line(line)
+    head.status_line = line
+    _read_fields(head, lines, header_count)
+    head.keep_alive = b"close" not in head.connection if minor else b"keep-alive" in head.connection
+    if status < 200 or status == 204:
+        # RFC 9112 §6.1, §6.2: such an answer has no body, and a framing field in it is an error of the backend.
+        head.body = NO_BODY
+    else:
+        # Looked at even when no body follows: a client is told these fields, and must not be told two lengths.
+        body = _answer_body(head)
+        head.body = NO_BODY if status == 304 or to_method == b"HEAD" else body
+    return head
+
+
+def _read_status_line(line: bytes) -> tuple[int, int]:
     if line[:7] != b"HTTP/1." or line[7:8] not in b"01" or line[8:9] != b" " or line[12:13] not in b" ":
         raise BadMessage("malformed status line")
     code = line[9:12]
     if len(code) != 3 or not code.isdigit() or code[:1] == b"0":
         raise BadMessage("malformed status code")
-    head = AnswerHead()
-    head.status = status = int(code)
-    head.status_line = line
-    head.minor = minor = 1 if line[7:8] == b"1" else 0
-    _read_fields(head, lines, header_count)
-    options = head.connection
-    head.keep_alive = b"close" not in options if minor else b"keep-alive" in options
-    if status < 200 or status == 204:
-        # RFC 9112 §6.1, §6.2: such an answer has no body, and a framing field in it is an error of the backend.
-        head.body = NO_BODY
-    elif status == 304 or to_method == b"HEAD":
-        head.body = NO_BODY
-    else:
-        head.body = _answer_body(head)
-    return head
+    read = int(code), 1 if line[7:8] == b"1" else 0
+    if len(line) <= _LONGEST_KEPT_BYTES:
+        _keep(_status_lines, line, read)
+    return read
 
 
 def _split_lines(raw: bytes) -> list[bytes]:
@@ -192,46 +216,49 @@ def _read_fields(head: Head, lines: list[bytes], header_count: int) -> None:
     del lines[0]
     if len(lines) > header_count:
         raise BadMessage(f"more than {header_count} header fields", 431)
-    names = _names
-    try:
-        # One pass in C-driven comprehensions; anything unusual (an unseen spelling, a repeated name, a line
-        # without a colon) leaves the mapping shorter than the lines, or raises, and is read again with care.
-        values = {names[name]: value.strip() for name, colon, value in [s.partition(b":") for s in lines] if colon}
-    except KeyError:
-        values = {}
+    known = _fields.get
+    fields = [known(line) or _read_field(line) for line in lines]
     head.lines = lines
+    head.values = values = dict(fields)
     if len(values) == len(lines):
         head.names = list(values)
-        head.values = values
         head.repeated = None
     else:
-        _read_fields_with_care(head)
-    connection = head.values.get(b"connection")
+        _note_repeated(head, fields)
+    connection = values.get(b"connection")
     if connection is None:
         head.connection = _NO_OPTIONS
+    elif head.repeated is None:
+        head.connection = _options.get(connection) or _read_options(connection)
     else:
-        every = connection if head.repeated is None else b",".join(head.all(b"connection"))
-        head.connection = frozenset(option.strip(b" \t").lower() for option in every.split(b",")) - {b""}
+        head.connection = _read_options(b",".join(head.all(b"connection")))
 
 
-def _read_fields_with_care(head: Head) -> None:
-    keys: list[bytes] = []
-    values: dict[bytes, bytes] = {}
-    repeated: dict[bytes, list[bytes]] = {}
-    for line in head.lines:
-        name, colon, value = line.partition(b":")
-        key = _names.get(name) or _learn_name(name)
-        if not colon:
-            raise BadMessage("header line without a colon")
-        keys.append(key)
-        value = value.strip()
-        if key in values:
-            repeated.setdefault(key, [values[key]]).append(value)
-        else:
-            values[key] = value
-    head.names = keys
-    head.values = values
-    head.repeated = repeated or None
+def _read_field(line: bytes) -> tuple[bytes, bytes]:
+    name, colon, value = line.partition(b":")
+    key = _names.get(name) or _learn_name(name)
+    if not colon:
+        raise BadMessage("header line without a colon")
+    field = key, value.strip()
+    if key not in _VARYING and len(line) <= _LONGEST_KEPT_BYTES:
+        _keep(_fields, line, field)
+    return field
+
+
+def _note_repeated(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
+    every: dict[bytes, list[bytes]] = {}
+    for key, value in fields:
+        every.setdefault(key, []).append(value)
+    head.names = [key for key, _ in fields]
+    head.values = {key: values[0] for key, values in every.items()}
+    head.repeated = {key: values for key, values in every.items() if len(values) > 1}
+
+
+def _read_options(value: bytes) -> frozenset[bytes]:
+    options = frozenset(option.strip(b" \t").lower() for option in value.split(b",")) - {b""}
+    if len(value) <= _LONGEST_KEPT_BYTES:
+        _keep(_options, value, options)
+    return options
 
 
 def _learn_name(name: bytes) -> bytes:
@@ -240,14 +267,28 @@ def _learn_name(name: bytes) -> bytes:
             raise BadMessage("folded header line")
         raise BadMessage("malformed header name")
     key = name.lower()
-    if len(_names) < _NAMES_KEPT and len(name) <= 64:
-        _names[name] = key
+    if len(name) <= _LONGEST_KEPT_BYTES:
+        _keep(_names, name, key)
     return key
 
 
+def _keep(known: dict[bytes, _V], key: bytes, value: _V) -> None:
+    if len(known) >= _KEPT:
+        known.clear()
+    known[key] = value
+
+
 def _is_host(host: bytes) -> bool:
+    if not host:
+        return True  # RFC 9112 §3.2: what a client sends whose target has no authority
     found = _HOST.fullmatch(host)
-    return found is not None and (not found[1] or int(found[1]) <= _HIGHEST_PORT)
+    if found is None or (found[1] and int(found[1]) > _HIGHEST_PORT):
+        return False
+    if len(host) <= _LONGEST_KEPT_BYTES:
+        if len(_hosts) >= _KEPT:
+            _hosts.clear()
+        _hosts.add(host)
+    return True
 
 
 def _origin_form(head: RequestHead, target: bytes) -> bytes:

@@ -45,7 +45,7 @@ class Answering(Ending):
                     self._backend_failed(Stage.HEAD, Kind.MALFORMED, "the answer's head is too long")
                 return
             try:
-                head = read_answer_head(data[:at], to_method=self._head.method)
+                head = read_answer_head(data[:at], to_method=self.head.method)
             except BadMessage as bad:
                 self._backend_failed(Stage.HEAD, Kind.MALFORMED, bad.why)
                 return
@@ -65,13 +65,13 @@ class Answering(Ending):
         if self._interim > self.traffic.limits.interim_answers:
             self._backend_failed(Stage.HEAD, Kind.MALFORMED, "too many interim answers")
             return False
-        if self._head.minor:
+        if self.head.minor:
             self._write(self._outlet.answers.write(head, b"", route=None, host=b""))
         self._partial = b""
         return True
 
     def _answer(self, head: AnswerHead, data: bytes) -> None:
-        request = self._head
+        request = self.head
         decision = self.decision
         client = self.client
         assert decision is not None
@@ -90,12 +90,12 @@ class Answering(Ending):
             added += self._told(decision)
         message = self._outlet.answers.write(head, added, route=decision.route, host=request.host)
         self.status = head.status
-        self._head_us = int((time.monotonic() - self._started_s) * 1_000_000)
+        self.head_us = int((time.monotonic() - self.started_s) * 1_000_000)
         self._reusable = head.keep_alive
         if length == len(data):
             if client is not None:
                 message += data
-                self._sent += len(message)
+                self.sent += len(message)
                 client.transport.write(message)
             self._finish(whole=True)
             return
@@ -104,7 +104,7 @@ class Answering(Ending):
 
     def _told(self, decision: Decision) -> bytes:
         area = decision.area or "-"
-        number = self._wiring.generation.number
+        number = self.wiring.generation.number
         return f"X-Strangler: {decision.backend}; {area}; {decision.reason}; {number}\r\n".encode()
 
     def _pass_body(self, download: Relay, data: bytes, head: bytes = b"") -> None:

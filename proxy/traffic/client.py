@@ -23,6 +23,7 @@ from proxy.traffic.limits import WATER_BYTES
 from proxy.traffic.refusal import refusal
 
 if TYPE_CHECKING:
+    from proxy.traffic.ending import Ending
     from proxy.traffic.server import Traffic
     from proxy.traffic.wiring import Wiring
 
@@ -198,7 +199,7 @@ class ClientConnection(asyncio.Protocol):
             except Exception:  # noqa: BLE001  the top of a protocol callback: told with its trace, ends this connection alone
                 self._defect()
 
-    def exchange_over(self, *, keep_alive: bool, request_done: bool) -> None:
+    def exchange_over(self, exchange: Ending, *, keep_alive: bool) -> None:
         """The exchange has ended, and its answer is written."""
         self._exchange = None
         self._body_held = False
@@ -206,7 +207,7 @@ class ClientConnection(asyncio.Protocol):
         if self._closing:
             return
         if not keep_alive:
-            self._close(linger=not request_done)
+            self._close(linger=not exchange.request_done)
         elif self._buffer:
             self._next_soon()
         if self._paused and not self._closing:

@@ -35,6 +35,8 @@ class Ending:
         client: None once it has left.
         decision: None until it was decided.
         status: what the client was told; 0: nothing yet.
+        received: bytes from the client; `sent`: to it.
+        head_us: until the backend's head was there.
         request_done: the request's last byte has arrived.
     """
 
@@ -43,36 +45,36 @@ class Ending:
         "_connection",
         "_download",
         "_endpoint",
-        "_fault",
-        "_head",
-        "_head_us",
         "_interim",
         "_keep_alive",
         "_lent",
         "_moved_tick",
         "_outlet",
         "_peer_trusted",
-        "_received",
         "_replay",
-        "_sent",
         "_stalled_bytes",
-        "_started_s",
         "_upload",
-        "_wiring",
         "client",
         "decision",
+        "fault",
+        "head",
+        "head_us",
         "over",
+        "received",
         "request_done",
         "request_id",
+        "sent",
+        "started_s",
         "status",
         "traffic",
+        "wiring",
     )
 
     request_done: bool
     status: int
     _endpoint: Endpoint  # these two are set once it is decided
     _outlet: Outlet
-    _received: int
+    received: int
 
     def __init__(
         self, traffic: Traffic, wiring: Wiring, client: ClientConnection, head: RequestHead, request_id: bytes
@@ -83,27 +85,27 @@ class Ending:
         self.request_id = request_id
         self.status = 0
         self.over = False
-        self._wiring = wiring
-        self._head = head
+        self.wiring = wiring
+        self.head = head
         self._peer_trusted = client.trusted
         self._began_tick = self._moved_tick = traffic.tick
-        self._started_s = time.monotonic()
-        self._head_us: int | None = None
+        self.started_s = time.monotonic()
+        self.head_us: int | None = None
         self._connection: BackendConnection | None = None
         self._upload: Relay | None = None  # None: the request has no body, or it was there whole
         self._download: Relay | None = None  # None: the answer's head has not come, or it came whole
-        self._fault: Fault | None = None
+        self.fault: Fault | None = None
         self._keep_alive = head.keep_alive
         self._lent = False
         self._replay: bytes | None = b""  # of the body, sent so far; None: too much of it to be sent again
         self._interim = 0
-        self._sent = 0
+        self.sent = 0
         self._stalled_bytes = -1
 
     def _write(self, data: bytes) -> None:
         client = self.client
         if client is not None and data:
-            self._sent += len(data)
+            self.sent += len(data)
             client.transport.write(data)
 
     def client_left(self) -> None:
@@ -111,8 +113,8 @@ class Ending:
         self.client = None
         if self.over:
             return
-        self._fault = Fault(Party.CLIENT, Stage.HEAD if self._download is None else Stage.BODY, Kind.LEFT)
-        if not self.request_done or self._head.method in SAFE:
+        self.fault = Fault(Party.CLIENT, Stage.HEAD if self._download is None else Stage.BODY, Kind.LEFT)
+        if not self.request_done or self.head.method in SAFE:
             self.status = CLIENT_LEFT
             self._cut_connection()
             self._end()
@@ -141,7 +143,7 @@ class Ending:
                 self._timed_out(Party.CLIENT)
         elif silent > pool.silence_ticks:
             # Who is silent? The client, when the backend has taken all there was and waits for the rest of the body.
-            asked = self._head.expects_continue and not self._interim and self._replay == b""
+            asked = self.head.expects_continue and not self._interim and self._replay == b""
             waits = not self.request_done and self._connection.writable and self._download is None and not asked
             self._timed_out(Party.CLIENT if waits else self._outlet.party)
 
@@ -172,12 +174,12 @@ class Ending:
         if self.status == 0:
             self._refuse(fault, status=status, why=why)
             return
-        self._fault = self._fault or fault
+        self.fault = self.fault or fault
         self._keep_alive = False
         client = self.client
         if client is not None:
             # Never a clean end: lengths and chunks are left open, and where closing is the end, it is a reset.
-            client.cut(reset=self._head.minor == 0 and self._download is not None)
+            client.cut(reset=self.head.minor == 0 and self._download is not None)
         self._end()
 
     def _cut_connection(self) -> None:
@@ -187,7 +189,7 @@ class Ending:
 
     def _refuse(self, fault: Fault, *, status: int | None = None, why: str | None = None) -> None:
         """Answer ourselves: no byte of an answer has gone to the client yet."""
-        self._fault = self._fault or fault
+        self.fault = self.fault or fault
         client = self.client
         if client is None:
             self.status = CLIENT_LEFT
@@ -201,8 +203,8 @@ class Ending:
                 request_id=self.request_id,
                 why=why,
                 close=not self._keep_alive,
-                minor=self._head.minor,
-                head_only=self._head.method == b"HEAD",
+                minor=self.head.minor,
+                head_only=self.head.method == b"HEAD",
             )
             self._write(answer)
             self.traffic.telemetry.refused(fault)
@@ -212,24 +214,14 @@ class Ending:
         self.over = True
         self._return_loan()
         client, self.client = self.client, None
-        fault = self._fault
+        fault = self.fault
         if fault is not None:
             self.traffic.telemetry.fault(fault, None if self.decision is None else self.decision.backend)
             if fault.kind is Kind.LEFT:
                 self.status = CLIENT_LEFT
-        self.traffic.exchange_over(
-            self,
-            method=self._head.method,
-            target=self._head.target,
-            generation=self._wiring.generation.number,
-            fault=fault,
-            received=self._received,
-            sent=self._sent,
-            started_s=self._started_s,
-            head_us=self._head_us,
-        )
+        self.traffic.exchange_over(self)
         if client is not None:
-            client.exchange_over(keep_alive=self._keep_alive, request_done=self.request_done)
+            client.exchange_over(self, keep_alive=self._keep_alive)
 
     def _return_loan(self) -> None:
         if self._lent:

@@ -58,21 +58,21 @@ class Exchange(Answering):
     def begin(self, head_bytes: int, data: bytes) -> bytes:
         """Start. `data` is what came behind the head; returned is what belongs to the next request."""
         self.traffic.in_flight += 1
-        head = self._head
+        head = self.head
         length = head.body
         surplus = b""
         if length == NO_BODY:
             self.request_done = True
-            self._received = head_bytes
+            self.received = head_bytes
             surplus = data
         elif 0 < length <= len(data):
             self.request_done = True
-            self._received = head_bytes + length
+            self.received = head_bytes + length
             self._waiting, surplus = data[:length], data[length:]
         else:
             self.request_done = False
-            self._received = head_bytes + len(data)
-            self._upload = upload = Relay(length, chunked=length == CHUNKED, withholds=self._wiring.withholds)
+            self.received = head_bytes + len(data)
+            self._upload = upload = Relay(length, chunked=length == CHUNKED, withholds=self.wiring.withholds)
             try:
                 self._waiting = upload.feed(data)
             except BadMessage as bad:
@@ -81,15 +81,15 @@ class Exchange(Answering):
             if upload.done:
                 self.request_done = True
                 surplus = upload.surplus
-                self._received -= len(surplus)
+                self.received -= len(surplus)
         self._route()
         return surplus
 
     def _route(self) -> None:
         """Decide, and send or wait for a connection."""
         traffic = self.traffic
-        wiring = self._wiring
-        head = self._head
+        wiring = self.wiring
+        head = self.head
         self._latch = traffic.latch()
         try:
             decision = decide(wiring.generation, head, peer_trusted=self._peer_trusted, latch=self._latch)
@@ -162,9 +162,9 @@ class Exchange(Answering):
         """The latch changed during a wait; nothing has begun anywhere, so the present generation decides."""
         self._return_loan()
         self._tried = ()
-        self._wiring = self.traffic.wiring
+        self.wiring = self.traffic.wiring
         if self.client is not None:
-            self._peer_trusted = self.client.trust_in(self._wiring)
+            self._peer_trusted = self.client.trust_in(self.wiring)
         self._route()
 
     def unreachable(self, endpoint: Endpoint, *, timed_out: bool) -> None:
@@ -200,7 +200,7 @@ class Exchange(Answering):
         """Pass on what came of the body; returned is what belongs to the next request."""
         upload = self._upload
         assert upload is not None
-        self._received += len(data)
+        self.received += len(data)
         self._moved_tick = self.traffic.tick
         try:
             out = upload.feed(data)
@@ -211,7 +211,7 @@ class Exchange(Answering):
         if upload.done:
             self.request_done = True
             surplus = upload.surplus
-            self._received -= len(surplus)
+            self.received -= len(surplus)
         connection = self._connection
         if connection is not None:
             self._remember(out)
@@ -246,7 +246,7 @@ class Exchange(Answering):
                 self._backend_failed(Stage.BODY, Kind.CUT)
             return
         stale = connection.uses > 1 and not self._partial and not self._interim
-        if stale and self._replay is not None and self._head.method in IDEMPOTENT:
+        if stale and self._replay is not None and self.head.method in IDEMPOTENT:
             # A keep-alive connection that the backend closed just as the request went out (RFC 9110 §9.2.2).
             # A fresh connection can't be stale, so this happens once.
             self._waiting, self._replay = self._replay, b""

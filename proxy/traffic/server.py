@@ -189,40 +189,28 @@ class Traffic:
         if not self._clients:
             self._tell_emptied()
 
-    def exchange_over(
-        self,
-        exchange: Ending,
-        *,
-        method: bytes,
-        target: bytes,
-        generation: int,
-        fault: Fault | None,
-        received: int,
-        sent: int,
-        started_s: float,
-        head_us: int | None,
-    ) -> None:
+    def exchange_over(self, exchange: Ending) -> None:
         """Count and log an exchange; called once for each."""
         self.in_flight -= 1
         if self.orphans:
             self.orphans.discard(exchange)
             self._tell_emptied()
-        duration_us = int((time.monotonic() - started_s) * 1_000_000)
-        decision = exchange.decision
-        self.telemetry.exchange(decision, exchange.status, duration_us, received, sent)
+        duration_us = int((time.monotonic() - exchange.started_s) * 1_000_000)
+        self.telemetry.exchange(exchange.decision, exchange.status, duration_us, exchange.received, exchange.sent)
         if self._log is not None:
+            fault = exchange.fault
             self._log.exchange(
-                request_id=exchange.request_id.decode(),
-                method=method,
-                path=target.partition(b"?")[0],
-                status=exchange.status,
-                decision=decision,
+                exchange.decision,
+                exchange.status,
+                request_id=exchange.request_id,
+                method=exchange.head.method,
+                path=exchange.head.target.partition(b"?")[0],
                 fault=None if fault is None else fault.name,
-                generation=generation,
-                received=received,
-                sent=sent,
+                generation=exchange.wiring.generation.number,
+                received=exchange.received,
+                sent=exchange.sent,
                 duration_us=duration_us,
-                head_us=head_us,
+                head_us=exchange.head_us,
             )
 
     def head_refused(self, fault: Fault, status: int, request_id: bytes, *, received: int, sent: int) -> None:
@@ -232,11 +220,11 @@ class Traffic:
         self.telemetry.exchange(None, status, 0, received, sent)
         if self._log is not None:
             self._log.exchange(
-                request_id=request_id.decode(),
+                None,
+                status,
+                request_id=request_id,
                 method=b"-",
                 path=b"-",
-                status=status,
-                decision=None,
                 fault=fault.name,
                 generation=self.wiring.generation.number,
                 received=received,
