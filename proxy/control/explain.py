@@ -151,7 +151,7 @@ def parse_percent(text: str) -> float:
     Raises:
         ValueError: it is no number of 0 to 100 with two decimals at most.
     """
-    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,2})?) ?%?", text.strip())
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%?", text.strip())
     if found is None or float(found[1]) > 100:
         raise ValueError("a share is 0 to 100, with two decimals at most")
     return float(found[1])

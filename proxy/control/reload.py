@@ -140,16 +140,23 @@ class Reloader:
     def _look(self) -> None:
         """One look at the disk, and whatever follows from it."""
         now_s = time.monotonic()
-        if self._retry_at_s is not None and now_s >= self._retry_at_s and self._wanted is not None:
-            self._retry_at_s = None
-            self._take(settle(self._wanted, self.standing.in_force, self._cache, _today()))
+        if self._retry_at_s is not None and now_s >= self._retry_at_s:
+            self._retry()
+        if self._patience.due(look(() if self._wanted is None else self._wanted.watch), now_s):
+            self._reload()
+
+    def _reload(self) -> None:
+        """Read the files, and put in force what has changed."""
         former = self._wanted
-        watched = () if former is None else former.watch
-        if not self._patience.due(look(watched), now_s):
-            return
         wanted = self._read(self.standing.in_force)
         if former is None or _hashes(wanted) != _hashes(former):
             self._take(settle(wanted, self.standing.in_force, self._cache, _today()))
+
+    def _retry(self) -> None:
+        """Hand over again what could not be written."""
+        self._retry_at_s = None
+        if self._wanted is not None:
+            self._take(settle(self._wanted, self.standing.in_force, self._cache, _today()))
 
     def _read(self, in_force: FileSet | None) -> FileSet:
         began_s = time.monotonic()
@@ -177,7 +184,6 @@ class Reloader:
             self._count("held_back")
             self.standing = dataclasses.replace(self.standing, complaints=compiled.complaints)
             return
-        self._count("held_back" if settled.held_back else "ok")
         in_force: FileSet | None = settled.in_force
         try:
             self._hand_over(compiled.plan, compiled.tables, settled.in_force)
@@ -187,8 +193,11 @@ class Reloader:
             trouble = f"the state directory can't be written, the workers stay at their plan: {error}"
             if trouble != self.standing.trouble:
                 _log.error("%s", trouble)
+                self._count("failed")
             self._retry_at_s = time.monotonic() + _RETRY_S
             in_force = self.standing.in_force
+        else:
+            self._count("held_back" if settled.held_back else "ok")
         self.standing = Standing(
             in_force=in_force,
             held_back=MappingProxyType(dict(settled.held_back)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from proxy.control.publish import Publisher
@@ -48,13 +48,8 @@ class Telemetry:
         return found
 
     def _sums(self) -> dict[str, int]:
-        sums: dict[str, int] = {}
-        workers = self._publisher.workers()
-        for counters, lives in [(self._own, True), *zip(self._slots, (bool(one.pid) for one in workers), strict=True)]:
-            for name, value in counters.items():
-                if lives or not is_gauge(name):  # what a dead worker held open is closed
-                    sums[name] = sums.get(name, 0) + value
-        return sums
+        lives = [bool(worker.pid) for worker in self._publisher.workers()]
+        return sum_pages([(self._own, True), *zip(self._slots, lives, strict=True)])
 
     def _levels(self) -> Iterator[tuple[str, int]]:
         posted = self._publisher.posted
@@ -68,3 +63,17 @@ class Telemetry:
         if roster is not None:
             yield 'strangler_starts_total{process="control"}', roster.control_starts
             yield 'strangler_starts_total{process="worker"}', sum(roster.worker_starts)
+
+
+def sum_pages(pages: Iterable[tuple[Counters, bool]]) -> dict[str, int]:
+    """The sums of several pages by series.
+
+    Args:
+        pages: each with whether its writer lives: what a dead worker held open is closed.
+    """
+    sums: dict[str, int] = {}
+    for counters, lives in pages:
+        for name, value in counters.items():
+            if lives or not is_gauge(name):
+                sums[name] = sums.get(name, 0) + value
+    return sums

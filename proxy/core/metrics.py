@@ -54,7 +54,12 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("strangler_generation", "gauge", ("worker",), "The generation that a worker serves; 0: none yet."),
     Metric("strangler_generation_posted", "gauge", (), "The generation that workers are told to serve."),
     Metric("strangler_plan_info", "gauge", ("plan",), "Always 1; the label names the plan that is posted."),
-    Metric("strangler_reloads_total", "counter", ("result",), "Changes of files that were read: ok, or held_back."),
+    Metric(
+        "strangler_reloads_total",
+        "counter",
+        ("result",),
+        "Changes of files: ok, held_back (a file is broken), failed (the disk).",
+    ),
     Metric("strangler_files_held_back", "gauge", (), "Files that stay at their last good version."),
     Metric("strangler_starts_total", "counter", ("process",), "How often the supervisor started control or a worker."),
     Metric(OVERFLOW, "counter", (), "Counts that found no room: labels have more values than a page has cells."),

@@ -1,0 +1,145 @@
+"""`explain` asks for whom it is told to, or says that it can't."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.control.explain import Explanation, area_of, explain, parse_percent, with_percent
+from proxy.control.question import CannotAsk, Question
+from proxy.core.generation import Generation
+from proxy.core.latch import OPEN
+from proxy.core.model import Backend
+from proxy.core.plan import Flag, Identity, Plan, Source, new_settings
+from tests.core.plans import flag, live, plan, route
+
+HEADER = Source(source="header", name="x-account-id", place="routes.yaml:9:13")
+COOKIE = Source(source="cookie", name="acct", place="routes.yaml:9:30")
+PATH = Source(source="path", name="/accounts/{account}/**", place="routes.yaml:9:50")
+HOST = Source(source="host", name="{account}.shop.example", place="routes.yaml:9:70")
+TRUSTED = ("10.0.0.0/8",)
+
+
+def ramp(new: int, **keys: Any) -> Flag:
+    return flag((None, {"fractional": [["new", new], ["legacy", 100 - new]]}), **{"managed": True, **keys})
+
+
+def configured(*sources: Source, **keys: object) -> Plan:
+    return plan(
+        route("/orders/**"),
+        route("/accounts/{id}/**", area="accounts"),
+        identity=Identity(trusted_from=TRUSTED, account=sources),
+        **{"flags": (ramp(50),), **keys},
+    )
+
+
+def asked(made: Plan, target: str = "/orders/7", **keys: object) -> Explanation:
+    return explain(Question(method="GET", target=target, **keys), live(made), latch=OPEN, source="files")  # type: ignore[arg-type]
+
+
+def test_an_account_is_given_as_the_header_that_the_plan_reads_from_a_trusted_peer() -> None:
+    told = asked(configured(HEADER, COOKIE), account="acme")
+    assert (told.account, told.grade) == ("acme", "verified")
+    assert "account acme given as header x-account-id (routes.yaml:9:13)" in told.notes
+    assert "asked as a trusted peer would" in told.notes
+
+
+def test_an_account_is_given_as_a_cookie_where_there_is_no_header_source() -> None:
+    told = asked(configured(COOKIE), account="acme", cookies=(("theme", "dark"),))
+    assert (told.account, told.grade) == ("acme", "claimed")
+
+
+def test_an_account_of_the_path_or_host_must_stand_there() -> None:
+    assert asked(configured(PATH), "/accounts/acme/orders", account="acme").account == "acme"
+    assert asked(configured(HOST), host="acme.shop.example", account="acme").account == "acme"
+    with pytest.raises(CannotAsk, match=r"account acme can't be asked .* path:/accounts/\{account\}/\*\*.* gives none"):
+        asked(configured(PATH), account="acme")
+
+
+def test_a_stronger_source_that_says_otherwise_is_not_explained_away() -> None:
+    with pytest.raises(CannotAsk, match="gives other"):
+        asked(configured(HOST, COOKIE), account="acme", host="other.shop.example")
+
+
+def test_without_identity_sources_no_account_can_be_asked() -> None:
+    with pytest.raises(CannotAsk, match="names no source"):
+        asked(configured(), account="acme")
+
+
+def test_a_header_that_only_trusted_peers_may_send_is_ignored_and_that_is_said() -> None:
+    told = asked(configured(HEADER), headers=(("X-Account-Id", "acme"),))
+    assert told.account is None
+    assert any("only read from trusted peers" in note for note in told.notes)
+    trusted = asked(configured(HEADER), headers=(("X-Account-Id", "acme"),), peer="10.1.2.3")
+    assert trusted.account == "acme"
+
+
+@pytest.mark.parametrize("account", ["a\r\nX-Evil: 1", "a;b"])
+def test_what_can_not_stand_in_a_request_can_not_be_asked(account: str) -> None:
+    with pytest.raises(CannotAsk):
+        asked(configured(COOKIE), account=account)
+
+
+def test_a_request_that_is_refused_is_told_so() -> None:
+    told = asked(configured(HEADER), "/orders%2F..%2Faccounts/7")
+    assert told.refused is not None
+    assert told.refused.startswith("400: ")
+    assert told.backend is None
+
+
+def test_every_clause_is_told_with_its_place_and_what_came_of_it() -> None:
+    told = asked(configured(HEADER), account="acme")
+    steps = {step.what: (step.place, step.result) for step in told.steps}
+    place, result = steps["clause 1: fractional new 50, legacy 50"]
+    assert place == "flags/orders.flagd.yaml:1"
+    assert result == f"yes: bucket {told.bucket}: {told.backend}"
+    assert told.clause_place == place
+
+
+def test_the_target_that_the_backend_gets_is_told() -> None:
+    made = plan(route("/api/**", rewrite_new="/v2/**", to=Backend.NEW), settings=new_settings(otherwise=Backend.LEGACY))
+    assert asked(made, "/api/x?y=1").sent_target == "/v2/x?y=1"
+
+
+def what_if(made: Plan, percent: float, **keys: object) -> Generation:
+    question = Question(method="GET", target="/orders/7", **keys)  # type: ignore[arg-type]
+    return live(with_percent(made, area_of(question, live(made), OPEN), percent))
+
+
+@pytest.mark.parametrize(("percent", "shares"), [(25, (25, 75)), (0, (0, 100)), (100, (100, 0)), (12.5, (1250, 8750))])
+def test_what_if_writes_the_share_as_the_canary_command_would(percent: float, shares: tuple[int, int]) -> None:
+    (changed,) = with_percent(configured(HEADER), "orders", percent).flags
+    assert changed.clauses[-1].then == {"fractional": [["new", shares[0]], ["legacy", shares[1]]]}
+
+
+def test_what_if_leaves_the_plan_itself_alone() -> None:
+    made = configured(HEADER)
+    generation = what_if(made, 100, account="acme")
+    question = Question(method="GET", target="/orders/7", account="acme")
+    assert explain(question, generation, latch=OPEN, source="files").backend == "new"
+    assert made.flags == (ramp(50),)
+
+
+@pytest.mark.parametrize("percent", [-1, 100.01, 12.345])
+def test_what_if_takes_a_share_that_exists(percent: float) -> None:
+    with pytest.raises(CannotAsk, match="0 to 100"):
+        with_percent(configured(HEADER), "orders", percent)
+
+
+def test_what_if_needs_a_ramp() -> None:
+    with pytest.raises(CannotAsk, match="written by hand"):
+        with_percent(configured(HEADER, flags=(ramp(50, managed=False),)), "orders", 5)
+    with pytest.raises(CannotAsk, match="no flag decides"):
+        with_percent(configured(HEADER), "accounts", 5)
+
+
+@pytest.mark.parametrize(("text", "share"), [("25", 25.0), ("12.5%", 12.5), (" 0.01 % ", 0.01), ("100", 100.0)])
+def test_a_share_is_read_as_people_write_it(text: str, share: float) -> None:
+    assert parse_percent(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "101", "100.01", "1.234", "-1", "1e2", "ten", "٣"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="0 to 100"):
+        parse_percent(text)
