@@ -108,7 +108,12 @@ def _list_items(content: bytes, report: Report) -> tuple[dict[bytes, bytes], fro
     if b"#" in stripped:
         stripped = _COMMENT.sub(b"", stripped)
     lines = [line.strip() for line in stripped.split(b"\n")]
-    controls = len(stripped.translate(None, _CONTROLS)) != len(stripped) or _C1.search(stripped) or b"\r" in stripped
+    controls = (
+        len(stripped.translate(None, _CONTROLS)) != len(stripped)
+        or _C1.search(stripped)
+        or b"\r" in stripped
+        or b"\t" in stripped
+    )
     if controls or max(map(len, lines)) > LONGEST_IDENTITY_BYTES:
         _check_lines(lines, report)
     items = dict.fromkeys(lines, b"")

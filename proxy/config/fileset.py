@@ -104,8 +104,8 @@ def matches(pattern: str, name: str) -> bool:
             expression, rest = expression + "[^/]", rest[1:]
         elif rest[0] == "[" and "]" in rest[2:]:
             end = rest.index("]", 2)
-            inner = rest[1:end].replace("\\", r"\\")
-            expression += f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
+            negated, inner = rest[1] == "!", rest[1:end].removeprefix("!")
+            expression += f"[{'^' if negated else ''}{_in_class(inner)}]"
             rest = rest[end + 1 :]
         else:
             expression, rest = expression + re.escape(rest[0]), rest[1:]
@@ -113,3 +113,8 @@ def matches(pattern: str, name: str) -> bool:
         return re.fullmatch(expression, name) is not None
     except re.error:
         return False
+
+
+def _in_class(text: str) -> str:
+    """The characters of a `[…]`, with what only Python's expressions would see in them taken away."""
+    return re.sub(r"([\\\[\]&~|^])", r"\\\1", text)

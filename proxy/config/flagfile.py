@@ -126,6 +126,9 @@ def _is_plain_if(targeting: Node | None, resolved: Node | None, clauses: int) ->
     found = operation_of(targeting)
     if found is None or resolved is None or targeting is None or found[0] != "if":
         return False
+    nested = operation_of(found[1][-1]) if found[1] else None
+    if nested is not None and nested[0] in ("if", "?:"):
+        return False
     return len(found[1]) == 2 * clauses - 1 and data(targeting) == data(resolved)
 
 

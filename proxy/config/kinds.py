@@ -247,6 +247,7 @@ class MapOf(Generic[T]):
     item: Kind[T]
     key_words: str = "name"
     check_key: Callable[[Scalar, str, Report], bool] = field(default=lambda key, where, report: True)
+    key_pattern: str | None = None  # for the schema, as `check_key` has it
     may_be_empty: bool = False
 
     @property
@@ -271,7 +272,8 @@ class MapOf(Generic[T]):
 
     def schema(self) -> JsonSchema:
         least = {} if self.may_be_empty else {"minProperties": 1}
-        return {"type": "object", "additionalProperties": self.item.schema(), **least}
+        names = {} if self.key_pattern is None else {"propertyNames": {"pattern": self.key_pattern}}
+        return {"type": "object", "additionalProperties": self.item.schema(), **names, **least}
 
 
 @dataclass(frozen=True, kw_only=True)

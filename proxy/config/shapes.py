@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.config.kinds import (
+    NAME,
     Duration,
     Fields,
     JsonSchema,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.config.problems import Report
 
 TEXT: Final = Text()
+NAMES: Final = f"^{NAME.pattern}$"
 SOME: Final = ListOf(TEXT)
 BACKENDS_TO: Final = OneOf(("legacy", "new"))
 
@@ -279,7 +281,7 @@ IDENTITY_KEY = Key(name="identity", kind=IDENTITY, default="nobody is known", me
 ACCOUNTS_KEY = Key(name="accounts", kind=ACCOUNTS, meaning="The known accounts.")
 SEGMENTS_KEY = Key(
     name="segments",
-    kind=MapOf(SEGMENT, "segment", check_name, may_be_empty=True),
+    kind=MapOf(SEGMENT, "segment", check_name, NAMES, may_be_empty=True),
     meaning="Named sets of accounts, or conditions.",
 )
 COOKIES_KEY = Key(name="cookies", kind=COOKIES, meaning="Cookies that belong to one system.")
@@ -291,7 +293,7 @@ PUBLIC_ORIGIN = Key(
 )
 AREAS_KEY = Key(
     name="areas",
-    kind=MapOf(AREA, "area", check_name, may_be_empty=True),
+    kind=MapOf(AREA, "area", check_name, NAMES, may_be_empty=True),
     meaning="The business areas, each of which moves as one.",
 )
 OTHERWISE = Key(

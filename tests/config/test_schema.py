@@ -1,0 +1,100 @@
+"""The JSON Schema and the reader agree, for they come from one table."""
+
+from __future__ import annotations
+
+import jsonschema_rs
+import pytest
+
+from proxy.config.nodes import data
+from proxy.config.problems import Report
+from proxy.config.schema import json_schema
+from proxy.config.shapes import MAIN
+from proxy.config.yaml import read_yaml
+from tests.config import base
+from tests.config.errors import Row, rows
+
+VALIDATOR = jsonschema_rs.validator_for(json_schema())
+BY_SHAPE = {
+    "bad-duration", "bad-name", "bad-number", "empty", "missing-key", "not-yet", "twice", "unknown-key", "unknown-value",
+    "wrong-kind",
+}  # fmt: skip
+
+FULL = """
+version: 1
+include: []
+backends:
+  legacy: {url: "http://legacy.internal:8080", timeout: 20s, connect: 250ms, total: off}
+  new:
+    url: ["http://shop-a.internal:9000", "http://shop-b.internal:9000"]
+    timeout: 8s
+    health: /readyz
+    max_in_flight: 200
+    headers: {set: {X-Edge-Auth: "file:secrets/edge"}, remove: [X-Debug]}
+identity:
+  trusted_from: [10.1.2.3/32]
+  account: ["header:X-Account-Id", "cookie:acct", "path:/accounts/{account}/**", "host:{account}.shop.example"]
+  region: ["header:X-Region", "account:region"]
+  visitors: off
+accounts: {register: accounts.csv}
+segments:
+  pilots: {accounts: segments/pilots.txt}
+  key-accounts: {attributes: {tier: strategic}}
+  dach: {regions: [DE, AT, CH]}
+  wave-1: {any: [pilots, dach], all: dach, not: key-accounts}
+cookies: {legacy: [JSESSIONID], new: [sid]}
+public_origin: "https://shop.acme.example"
+areas:
+  orders:
+    owner: order-desk@acme.example
+    runbook: https://wiki.acme.example/runbooks/orders
+    fallback: never
+    flag: orders
+    routes:
+      - {path: "/orders/{id}", methods: [GET], account: 4711}
+      - {path: "/api/orders/**", rewrite: {new: "/v2/orders/**"}, host: "*.shop.example", query: {v: 2}, region: NO}
+      - {id: beta, path: "regex:/o/[0-9]+", headers: {X-Beta: [1, 2]}, cookies: {beta: yes}, segment: [pilots]}
+  blog:
+    retired: true
+    routes: [{path: "/blog/**"}]
+otherwise: legacy
+"""
+
+
+def shape_errors(text: str) -> tuple[bool, list[str]]:
+    """(whether the schema accepts, what the reader says)."""
+    report = Report("routes.yaml")
+    root = read_yaml(text, report)
+    assert root is not None
+    MAIN.read(root, "", report)
+    return VALIDATOR.is_valid(data(root)), [one.code for one in report.complaints]
+
+
+def test_every_key_is_accepted_by_both() -> None:
+    assert shape_errors(FULL) == (True, [])
+
+
+def test_the_small_base_is_accepted_by_both() -> None:
+    assert shape_errors(base.routes()) == (True, [])
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in rows() if row.code in BY_SHAPE and "routes.yaml" in row.files], ids=lambda row: row.code
+)
+def test_what_the_reader_refuses_by_shape_the_schema_refuses_too(row: Row) -> None:
+    accepted, codes = shape_errors(base.routes(row.files["routes.yaml"] or ""))
+    assert row.code in codes
+    assert not accepted
+
+
+@pytest.mark.parametrize("line", FULL.strip().splitlines())
+def test_no_line_of_the_full_example_can_be_misspelt_unnoticed_by_either(line: str) -> None:
+    key, colon, rest = line.partition(":")
+    if (
+        not colon
+        or key.lstrip().startswith("-")
+        or key.strip() in ("pilots", "key-accounts", "dach", "wave-1", "orders", "blog")
+    ):
+        return  # a name that people choose
+    accepted, codes = shape_errors(FULL.replace(f"\n{line}\n", f"\n{key}x:{rest}\n"))
+    assert "unknown-key" in codes
+    assert not accepted
