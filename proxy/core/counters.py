@@ -60,7 +60,9 @@ class Counters:
             ValueError: the buffer is too small, or holds something else.
         """
         if buffer.nbytes < SMALL_PAGE_BYTES or buffer.nbytes % 8:
-            raise ValueError(f"a counters page has at least {SMALL_PAGE_BYTES} bytes, a multiple of 8; this one has {buffer.nbytes}")
+            raise ValueError(
+                f"a counters page has at least {SMALL_PAGE_BYTES} bytes, a multiple of 8; this one has {buffer.nbytes}"
+            )
         words = buffer.cast("B").cast("Q")
         self._words = words
         self._capacity = buffer.nbytes // _BYTES_A_SERIES
