@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Generator
@@ -52,7 +53,7 @@ class OpsServer(uvicorn.Server):
 
 
 async def serve_ops(app: Starlette, sock: socket.socket) -> None:
-    """Serve on a bound socket until cancelled."""
+    """Serve on a bound socket until cancelled; then let answers that were begun come to their end."""
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -63,4 +64,12 @@ async def serve_ops(app: Starlette, sock: socket.socket) -> None:
         timeout_graceful_shutdown=_GRACE_S,
         server_header=False,
     )
-    await OpsServer(config).serve(sockets=[sock])
+    server = OpsServer(config)
+    serving = asyncio.ensure_future(server.serve(sockets=[sock]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        # Cancelled itself, uvicorn would leave its connections open; told to end, it is gone within `_GRACE_S`.
+        server.should_exit = True
+        await serving
+        raise

@@ -76,7 +76,8 @@ def serve(
       strangler serve --last-good          # the files are broken, and the shop must open
 
     \b
-    Exit codes: 0 ended by a signal, 1 did not start (files, address, or the state directory is in use), 2 usage.
+    Exit codes: 0 ended by a signal, 2 usage,
+    1 did not start: broken files, or the address or state directory is in use.
     """
     from proxy.app.serve import become
     from proxy.supervise.assignment import Settings

@@ -1,0 +1,172 @@
+"""Commands that need no running proxy, and the reference that is held against them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs" / "commands.md").read_text("utf-8")
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    for name in ("routes.yaml", "accounts.csv"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("flags", "segments"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def call(sample: Path, *arguments: str) -> Result:
+    places = {"--routes": sample / "routes.yaml", "--flags": sample / "flags", "--state": sample / "state"}
+    takes = {"check": ("--routes", "--flags"), "explain": tuple(places), "status": ("--state",)}.get(arguments[0], ())
+    given = [text for option in takes for text in (option, str(places[option]))]
+    return CliRunner().invoke(main, [*arguments, *given])
+
+
+def test_check_says_ok_and_counts(sample: Path) -> None:
+    done = call(sample, "check")
+    assert done.exit_code == 0
+    assert re.search(r"ok: 6 areas, 8 routes", done.output)
+
+
+def test_check_tells_every_problem_at_once_and_fails(sample: Path) -> None:
+    routes = sample / "routes.yaml"
+    routes.write_text(routes.read_text().replace("owner: payments", "onwer: payments").replace("retired:", "retried:"))
+    done = call(sample, "check")
+    assert done.exit_code == 1
+    assert 'did you mean "owner"?' in done.output
+    assert 'did you mean "retired"?' in done.output
+    assert "2 errors" in done.output
+    as_data = json.loads(call(sample, "check", "--json").output)
+    assert as_data["ok"] is False
+    found = [one for one in as_data["complaints"] if one["severity"] == "error"]
+    assert [one["code"] for one in found] == ["unknown-key", "unknown-key"]
+    assert all(one["line"] for one in found)
+
+
+def test_check_names_the_plan_for_scripts(sample: Path) -> None:
+    answer = json.loads(call(sample, "check", "--json").output)
+    assert re.fullmatch("[0-9a-f]{64}", answer["plan"])
+
+
+def test_explain_of_files_says_that_it_is_of_the_files(sample: Path) -> None:
+    done = call(sample, "explain", "GET", "/help/", "--files")
+    assert done.exit_code == 0
+    assert done.output.startswith("of the files (plan ")
+    assert re.search(r"→ new: the route says so \(routes\.yaml:\d+:\d+\)", done.output)
+
+
+def test_explain_falls_back_to_the_files_when_no_proxy_runs_and_says_so(sample: Path) -> None:
+    done = call(sample, "explain", "GET", "/orders/7", "--account", "acme", "--json")
+    assert done.exit_code == 0
+    assert "no proxy runs on" in done.stderr
+    one = json.loads(done.stdout)
+    assert (one["source"], one["account"], one["area"]) == ("files", "acme", "orders")
+
+
+def test_explain_of_many_accounts_agrees_with_explain_of_each(sample: Path) -> None:
+    accounts = [f"acct-{number}" for number in range(20)]
+    (sample / "accounts.txt").write_text("# asked for\n" + "\n".join(accounts) + "\n")
+    done = call(sample, "explain", "GET", "/orders/7", "--accounts", str(sample / "accounts.txt"), "--json", "--files")
+    many = {one["account"]: one["backend"] for one in json.loads(done.stdout)}
+    assert list(many) == accounts
+    assert set(many.values()) == {"new", "legacy"}
+    for account in accounts[:3]:
+        single = json.loads(
+            call(sample, "explain", "GET", "/orders/7", "--account", account, "--json", "--files").stdout
+        )
+        assert single["backend"] == many[account]
+
+
+def test_explain_answers_what_if(sample: Path) -> None:
+    for percent, backend in (("0", "legacy"), ("100", "new")):
+        asked = ("explain", "GET", "/orders/7", "--account", "nobody-special", "--percent", percent)
+        assert json.loads(call(sample, *asked, "--files", "--json").stdout)["backend"] == backend
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--percent", "500"), "0 to 100"),
+        (("--header", "nonsense"), "has no ':'"),
+        (("--account", "a", "--accounts", __file__), "exclude each other"),
+    ],
+)
+def test_explain_refuses_what_it_can_not_ask(sample: Path, arguments: tuple[str, ...], told: str) -> None:
+    done = call(sample, "explain", "GET", "/orders/7", "--files", *arguments)
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+def test_explain_of_broken_files_fails_with_the_complaints(sample: Path) -> None:
+    (sample / "routes.yaml").write_text("version: 1\n")
+    done = call(sample, "explain", "GET", "/", "--files")
+    assert done.exit_code == 1
+    assert "otherwise" in done.output
+
+
+def test_status_without_a_proxy_fails_and_says_so(sample: Path) -> None:
+    done = call(sample, "status")
+    assert done.exit_code == 1
+    assert "no proxy runs on" in done.output
+
+
+def test_schema_is_a_json_schema(sample: Path) -> None:
+    schema = json.loads(call(sample, "schema").output)
+    assert "areas" in schema["properties"]
+
+
+def test_serve_refuses_an_address_before_anything_starts() -> None:
+    done = CliRunner().invoke(main, ["serve", "--listen", "8080"])
+    assert done.exit_code == 2
+    assert "HOST:PORT" in done.output
+
+
+# -- the reference ---------------------------------------------------------------------------------------------------
+
+
+COMMANDS = sorted(main.commands.items())
+
+
+def section(name: str) -> str:
+    found = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"docs/commands.md has no section {name}"
+    return found[1]
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_the_reference_lists_every_option_of_every_command_and_no_other(name: str, command: click.Command) -> None:
+    real = {option for one in command.params if isinstance(one, click.Option) for option in one.opts}
+    rows = set(re.findall(r"^\| `(--[\w-]+)", section(name), re.MULTILINE))
+    assert rows == real
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_the_reference_gives_the_real_defaults(name: str, command: click.Command) -> None:
+    for one in command.params:
+        if isinstance(one, click.Option) and one.show_default and not one.is_flag:
+            assert re.search(rf"^\| `{one.opts[0]}\b.*`{re.escape(str(one.default))}`", section(name), re.MULTILINE), (
+                one.opts
+            )
+
+
+def test_the_reference_has_no_section_for_a_command_that_does_not_exist() -> None:
+    sections = set(re.findall(r"^## (\w+)$", REFERENCE, re.MULTILINE))
+    assert sections == set(main.commands)
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_help_tells_exit_codes_and_fits_a_terminal(name: str, command: click.Command) -> None:
+    text = CliRunner().invoke(main, [name, "--help"], terminal_width=100).output
+    assert "Exit codes" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
