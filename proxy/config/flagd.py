@@ -91,9 +91,9 @@ def _tell(error: jsonschema_rs.ValidationError, node: Node, where: str, report: 
         case "additionalProperties" if isinstance(node, Mapping):
             known = _known_keys(error)
             for name in facts["unexpected"]:
-                report.tell(
-                    "unknown-key", node.entries[name][0], where, f"unknown key {quoted(name)}{nearest(name, known)}"
-                )
+                # The validator's path leaves out a key that is empty, so the mapping may be another.
+                mark = node.entries[name][0] if name in node.entries else node
+                report.tell("unknown-key", mark, where, f"unknown key {quoted(name)}{nearest(name, known)}")
         case "required":
             report.tell("missing-key", node, where, f'the key "{facts["property"]}" is missing')
         case "enum":

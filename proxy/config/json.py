@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.config.nodes import Mapping, Node, Scalar, Sequence
 from proxy.config.problems import quoted
-from proxy.config.yaml import DEEPEST, GivenUp, Spot
+from proxy.config.yaml import DEEPEST, GivenUp, Spot, number_of
 
 if TYPE_CHECKING:
     from proxy.config.problems import Report
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The standard library's own reader of strings, which typeshed doesn't know.
 _scan: Callable[[str, int, bool], tuple[str, int]] = decoder.scanstring  # type: ignore[attr-defined]
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,299})(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None}
 _WORD: Final = re.compile(r"true|false|null")
 
@@ -81,8 +81,9 @@ class _Reader:
             return Scalar(spot.line, spot.column, word[0], _WORDS[word[0]]), word.end()
         number = _NUMBER.match(text, at)
         if number is not None:
-            whole = number[1] is None and number[2] is None
-            meant = int(number[0]) if whole else float(number[0])
+            meant = number_of(number[0], whole=number[1] is None and number[2] is None)
+            if meant is None:
+                raise JSONDecodeError("a number larger than any", text, at)
             return Scalar(spot.line, spot.column, number[0], meant), number.end()
         raise JSONDecodeError("expecting a value", text, at)
 

@@ -8,6 +8,7 @@ and let a later key win silently.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +31,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser is 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "": None}
 _QUOTES: Final = ('"', "'")
-_LONGEST_NUMBER: Final = 300  # digits; Python refuses to convert integers beyond 4 300
+_MOST_DIGITS: Final = 18  # what a plan can hold: below 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,18 @@ def _plain(text: str) -> str | int | float | bool | None:
     if text[0] not in "-0123456789":
         return text
     found = _NUMBER.fullmatch(text)
-    if found is None or len(text) > _LONGEST_NUMBER:
+    if found is None:
         return text
-    return int(text) if found[1] is None and found[2] is None else float(text)
+    number = number_of(text, whole=found[1] is None and found[2] is None)
+    return text if number is None else number
+
+
+def number_of(text: str, *, whole: bool) -> int | float | None:
+    """A JSON number's value; None when it is too large for any. Beyond 18 digits it is a double, as in JavaScript."""
+    if whole and len(text) <= _MOST_DIGITS:
+        return int(text)
+    number = float(text)
+    return None if math.isinf(number) else number
 
 
 def _spot(mark: Any) -> Spot:

@@ -15,7 +15,11 @@ from proxy.config.problems import Report
 from proxy.config.yaml import read_yaml
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**17), 10**17)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -100,6 +104,13 @@ def test_whatever_stands_in_a_yaml_file_is_read_or_told_within_the_file(text: st
     assert node is not None or report.complaints
     lines = text.count("\n") + 2
     assert all(1 <= one.line <= lines and one.column >= 1 for one in report.complaints)
+
+
+def test_numbers_beyond_what_a_plan_holds_are_doubles_and_beyond_those_text() -> None:
+    assert read("a: 99999999999999999999\nb: 1e999\n") == {"a": 1e20, "b": "1e999"}
+    report = Report("f")
+    assert read_json("1e999", report) is None
+    assert [one.code for one in report.complaints] == ["bad-json"]
 
 
 def test_every_value_knows_its_place_in_characters() -> None:

@@ -1,0 +1,152 @@
+"""The two systems and the sources of identity: what is taken, and what is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config.compile import Compiled, compile_files
+from tests.config import base
+
+
+def with_backend(legacy: str, **files: str) -> Compiled:
+    text = f'backends:\n  legacy: {legacy}\n  new: {{url: "http://new.internal:9000"}}\n'
+    return compile_files(base.files({"routes.yaml": text, **files}))
+
+
+def with_identity(identity: str, **files: str) -> Compiled:
+    return compile_files(base.files({"routes.yaml": f"identity: {identity}\n", **files}))
+
+
+def codes(compiled: Compiled) -> list[str]:
+    return [one.code for one in compiled.complaints]
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("http://a.internal:8080", "http://a.internal:8080"),
+        ("HTTP://A.internal", "http://a.internal:80"),
+        ("http://a.internal:81/", "http://a.internal:81"),
+        ("http://[::1]:81", "http://[::1]:81"),
+        ("http://10.0.0.1", "http://10.0.0.1:80"),
+    ],
+)
+def test_an_endpoint_is_host_and_port(url: str, meant: str) -> None:
+    plan = with_backend(f'{{url: "{url}"}}').plan
+    assert plan is not None
+    assert plan.backends[0].urls == (meant,)
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("a.internal:8080", "bad-url"),
+        ("ftp://a.internal", "bad-url"),
+        ("http://a.internal:0", "bad-url"),
+        ("http://a.internal:65536", "bad-url"),
+        ("http://a..internal", "bad-url"),
+        ("http://user:secret@a.internal", "bad-url"),
+        ("http://a.internal?x=1", "bad-url"),
+        ("http://a.internal#", "bad-url"),
+        ("http://", "bad-url"),
+        ("http://[::g]:80", "bad-url"),
+        ("https://a.internal", "not-yet"),
+    ],
+)
+def test_anything_else_is_told(url: str, code: str) -> None:
+    assert codes(with_backend(f'{{url: "{url}"}}')) == [code]
+
+
+def test_patience_is_read_in_seconds_and_off_is_none() -> None:
+    plan = with_backend('{url: "http://a:1", timeout: 250ms, connect: 1.5s, total: 2m}').plan
+    assert plan is not None
+    assert (plan.backends[0].timeout_s, plan.backends[0].connect_s, plan.backends[0].total_s) == (0.25, 1.5, 120.0)
+    assert plan.backends[1].total_s is None
+    off = with_backend('{url: "http://a:1", total: off}').plan
+    assert off is not None
+    assert off.backends[0].total_s is None
+
+
+@pytest.mark.parametrize("duration", ["0s", "25h", "-1s", "1d", "s", "1 s", "off", "1e3s"])
+def test_a_duration_that_is_none_is_told(duration: str) -> None:
+    assert codes(with_backend(f'{{url: "http://a:1", timeout: "{duration}"}}')) == ["bad-duration"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ("{remove: [Host]}", "reserved-header"),
+        ("{remove: [Content-Length]}", "reserved-header"),
+        ("{set: {X-Forwarded-For: me}}", "reserved-header"),
+        ('{set: {"X Edge": me}}', "bad-header"),
+        ('{set: {X-Edge: "a\\nb"}}', "bad-header-value"),
+        ("{set: {X-Edge: file:absent}}", "missing-file"),
+        ("{set: {X-Edge: file:empty}}", "bad-header-value"),
+    ],
+)
+def test_a_header_that_cannot_be_set_or_removed_is_told(headers: str, code: str) -> None:
+    assert codes(with_backend(f'{{url: "http://a:1", headers: {headers}}}', empty="\n")) == [code]
+
+
+def test_headers_are_set_and_removed_as_written() -> None:
+    plan = with_backend('{url: "http://a:1", headers: {set: {Host: inner, X-Edge: 7}, remove: X-Debug}}').plan
+    assert plan is not None
+    assert plan.backends[0].headers_set == (("Host", "inner"), ("X-Edge", "7"))
+    assert plan.backends[0].headers_remove == ("X-Debug",)
+
+
+@pytest.mark.parametrize(
+    ("origin", "meant"),
+    [
+        ("https://Shop.example", "https://shop.example"),
+        ("https://shop.example:443/", "https://shop.example"),
+        ("http://shop.example:8080", "http://shop.example:8080"),
+    ],
+)
+def test_the_public_origin_is_kept_without_its_default_port(origin: str, meant: str) -> None:
+    plan = compile_files(base.files({"routes.yaml": f'public_origin: "{origin}"\n'})).plan
+    assert plan is not None
+    assert plan.settings.public_origin == meant
+
+
+def test_every_kind_of_source_is_kept_in_the_order_written() -> None:
+    sources = '["header:X-Account-Id", "cookie:acct", "path:/accounts/{account}/**", "host:{account}.shop.example"]'
+    text = (
+        f'identity: {{trusted_from: ["10.1.2.3", "2001:db8::/32"], account: {sources}, region: "account:land"}}\n'
+        "accounts: {register: accounts.csv}\n"
+    )
+    plan = compile_files(base.files({"routes.yaml": text, "accounts.csv": "id,land\nacme,DE\n"})).plan
+    assert plan is not None
+    assert plan.identity.trusted_from == ("10.1.2.3/32", "2001:db8::/32")
+    assert [(one.source, one.name) for one in (*plan.identity.account, *plan.identity.region)] == [
+        ("header", "x-account-id"),
+        ("cookie", "acct"),
+        ("path", "/accounts/{account}/**"),
+        ("host", "{account}.shop.example"),
+        ("account", "land"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("X-Account-Id", "bad-source"),
+        ("header:", "bad-source"),
+        ("headr:X-Account-Id", "bad-source"),
+        ("header:Host", "reserved-header"),
+        ("cookie:a b", "bad-cookie"),
+        ("path:accounts/{account}", "bad-source"),
+        ("path:/{tenant}/{account}", "bad-source"),
+        ("host:{account}.shop.example:8080", "bad-source"),
+        ("host:shop.example", "bad-source"),
+        ("account:region", "bad-source"),
+        ("jwt:account", "not-yet"),
+    ],
+)
+def test_a_source_that_gives_no_account_is_told(source: str, code: str) -> None:
+    assert code in codes(with_identity(f'{{trusted_from: 10.0.0.0/8, account: "{source}"}}'))
+
+
+@pytest.mark.parametrize("network", ["10.1.2.3/8", "10.1.2.3/33", "gateway", "::/129"])
+def test_a_network_that_is_none_is_told(network: str) -> None:
+    assert codes(with_identity(f'{{trusted_from: "{network}", account: "cookie:acct"}}')) == ["bad-network"]
