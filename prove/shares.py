@@ -12,7 +12,7 @@ from proxy.config.compile import compile_files
 from proxy.config.files import read_files
 from proxy.core.bucketing import bucket
 from proxy.core.decision import decide
-from proxy.core.latch import OPEN
+from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.message import read_request_head
 from proxy.core.model import Backend
 
@@ -77,7 +77,7 @@ def _on_new(directory: Path) -> frozenset[str]:
     found = set()
     for account in _ACCOUNTS:
         head = read_request_head(f"GET /orders/7 HTTP/1.1\r\nHost: x\r\nCookie: acct={account}".encode())
-        if decide(generation, head, peer_trusted=False, latch=OPEN).backend is Backend.NEW:
+        if decide(generation, head, peer_trusted=False, latch=NOTHING_ROLLED_BACK).backend is Backend.NEW:
             found.add(account)
     return frozenset(found)
 

@@ -14,8 +14,8 @@ import uvloop
 from proxy.app.messages import log_to_stderr
 from proxy.app.process import either, ending
 from proxy.core.counters import Counters
+from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.generation import Generation
-from proxy.core.latch import OPEN
 from proxy.core.pages import Confirmed, Page, Posted
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.follow import Follower
@@ -42,7 +42,11 @@ async def work(assignment: Assignment) -> None:
         nonlocal traffic
         if traffic is None:
             traffic = Traffic(
-                generation, counters=counters, log=log, latch=lambda: OPEN, share_of_node=settings.workers
+                generation,
+                counters=counters,
+                log=log,
+                latch=lambda: NOTHING_ROLLED_BACK,
+                share_of_node=settings.workers,
             )
             adopted.set()
         else:

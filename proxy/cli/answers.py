@@ -14,7 +14,7 @@ from proxy.control.commands import ask
 from proxy.control.explain import area_of, with_percent
 from proxy.control.handlers import build_generation, explain_all
 from proxy.control.question import Question
-from proxy.core.latch import OPEN
+from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.layout import StateDir
 from proxy.core.plan import encode_plan
 
@@ -51,7 +51,7 @@ def explanations_of_files(
 
     generation = build_generation(encode_plan(compiled.plan), open_table, number=0)
     if question.percent is not None:
-        plan = with_percent(compiled.plan, area_of(question, generation, OPEN), question.percent)
+        plan = with_percent(compiled.plan, area_of(question, generation, NOTHING_ROLLED_BACK), question.percent)
         generation = build_generation(encode_plan(plan), open_table, number=0)
     answer: list[dict[str, Any]] = msgspec.to_builtins(explain_all(question, accounts, generation, source="files"))
     return answer

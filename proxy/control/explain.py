@@ -8,9 +8,9 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.control.question import CannotAsk, Question, check_identity, pose
+from proxy.core.covering import LiveLatch
 from proxy.core.decision import Decision, decide
 from proxy.core.generation import Generation
-from proxy.core.latch import Latch
 from proxy.core.message import BadMessage
 from proxy.core.model import SHARE_TOTAL_BP
 from proxy.core.plan import Clause, Plan
@@ -73,7 +73,7 @@ class _Listener:
         self.steps.append(Step(what, str(result), place))
 
 
-def explain(question: Question, generation: Generation, *, latch: Latch, source: str) -> Explanation:
+def explain(question: Question, generation: Generation, *, latch: LiveLatch, source: str) -> Explanation:
     """Decide the request that a question stands for, and tell everything about it.
 
     Raises:
@@ -98,7 +98,7 @@ def explain(question: Question, generation: Generation, *, latch: Latch, source:
     return replace(_told(told, decision), sent_target=sent, steps=tuple(listener.steps), notes=posed.notes)
 
 
-def area_of(question: Question, generation: Generation, latch: Latch) -> str | None:
+def area_of(question: Question, generation: Generation, latch: LiveLatch) -> str | None:
     """The area of the request that a question stands for.
 
     Raises:

@@ -14,8 +14,8 @@ from proxy.control.explain import area_of, explain, with_percent
 from proxy.control.publish import Publisher
 from proxy.control.question import CannotAsk, Question
 from proxy.control.report import Reporter
+from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.generation import Generation, assemble
-from proxy.core.latch import OPEN
 from proxy.core.layout import StateDir
 from proxy.core.plan import decode_plan, encode_plan, plan_name
 
@@ -71,7 +71,7 @@ class ExplainCommand:
     def _explain(self, asked: _Asked) -> Any:
         generation = self._serving()
         if asked.question.percent is not None:
-            area = area_of(asked.question, generation, OPEN)
+            area = area_of(asked.question, generation, NOTHING_ROLLED_BACK)
             text = self._state.plan(generation.plan).read_bytes()
             plan = with_percent(decode_plan(text), area, asked.question.percent)
             generation = self._build(encode_plan(plan), generation.number)
@@ -104,9 +104,11 @@ def explain_all(question: Question, accounts: list[str] | None, generation: Gene
         CannotAsk: the question can't be asked of this configuration.
     """
     if accounts is None:
-        return [explain(question, generation, latch=OPEN, source=source)]
+        return [explain(question, generation, latch=NOTHING_ROLLED_BACK, source=source)]
     return [
-        explain(msgspec.structs.replace(question, account=account), generation, latch=OPEN, source=source)
+        explain(
+            msgspec.structs.replace(question, account=account), generation, latch=NOTHING_ROLLED_BACK, source=source
+        )
         for account in accounts
     ]
 

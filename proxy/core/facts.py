@@ -52,6 +52,10 @@ class Facts:
     standing: Standing
     _segments: dict[str, bool]
 
+    def forget_segments(self) -> None:
+        """Nothing is known of segments yet."""
+        self._segments = {}
+
     def value(self, name: str) -> Any:
         """The value a flag reads under a name (docs/flags.md lists them); None for an unknown name."""
         reader = _READERS.get(name)

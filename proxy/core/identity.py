@@ -7,7 +7,7 @@ search ends: falling through to a weaker source would let a client choose who it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 from urllib.parse import unquote_to_bytes
 
 from proxy.core.facts import Facts
@@ -15,6 +15,9 @@ from proxy.core.message import RequestHead
 from proxy.core.model import Grade, Standing
 from proxy.core.pattern import Capture, HostPattern, PathPattern, compile_regex, parse_host, parse_path
 from proxy.core.plan import Source
+
+if TYPE_CHECKING:
+    from proxy.core.decision import Trace
 
 LONGEST_IDENTITY_BYTES: Final = 256
 """An identity longer than this is a client playing games, or a token that was put in the wrong place."""
@@ -38,7 +41,7 @@ class LiveSource:
         self.read = _reader(source)
 
 
-def identify(facts: Facts, account: Sequence[LiveSource], region: Sequence[LiveSource]) -> None:
+def identify(facts: Facts, account: Sequence[LiveSource], region: Sequence[LiveSource], trace: Trace | None) -> None:
     """Fill in who asks and from where."""
     facts.account = facts.region = facts.grade = facts.detail = None
     facts.standing = Standing.ABSENT
@@ -59,6 +62,20 @@ def identify(facts: Facts, account: Sequence[LiveSource], region: Sequence[LiveS
         facts.account = facts.grade = None
         facts.standing = Standing.INVALID
         facts.detail = str(error)
+    if trace is not None:
+        _tell(facts, trace)
+
+
+def _tell(facts: Facts, trace: Trace) -> None:
+    match facts.standing:
+        case Standing.KNOWN:
+            trace.step(None, "account", f"{facts.account} ({facts.grade})")
+        case Standing.ABSENT:
+            trace.step(None, "account", "none")
+        case Standing.INVALID:
+            trace.step(None, "account", f"unknown: {facts.detail}")
+    if facts.region is not None:
+        trace.step(None, "region", facts.region)
 
 
 def read_text(raw: bytes, where: str) -> str | None:

@@ -25,7 +25,7 @@ from proxy.traffic.ending import SAFE
 from proxy.traffic.limits import WATER_BYTES
 
 if TYPE_CHECKING:
-    from proxy.core.latch import Latch
+    from proxy.core.covering import LiveLatch
     from proxy.traffic.backend import BackendConnection
     from proxy.traffic.client import ClientConnection
     from proxy.traffic.pool import Endpoint
@@ -41,7 +41,7 @@ class Exchange(Answering):
 
     __slots__ = ("_address", "_latch", "_message", "_tried", "_waiting")
 
-    _latch: Latch  # as it was when it was decided
+    _latch: LiveLatch  # as it was when it was decided
     _message: bytes  # the head as the backend is to get it
 
     def __init__(
@@ -90,9 +90,10 @@ class Exchange(Answering):
         traffic = self.traffic
         wiring = self.wiring
         head = self.head
-        self._latch = traffic.latch()
+        self._latch = latch = traffic.latch()
+        peer = self._address.decode() if latch.entries else None
         try:
-            decision = decide(wiring.generation, head, peer_trusted=self._peer_trusted, latch=self._latch)
+            decision = decide(wiring.generation, head, peer_trusted=self._peer_trusted, latch=latch, peer=peer)
             self._outlet = outlet = wiring.outlets[decision.backend]
             self._message = outlet.requests[self._peer_trusted].write(
                 head,

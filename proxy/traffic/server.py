@@ -19,9 +19,9 @@ from proxy.traffic.wiring import Wiring
 
 if TYPE_CHECKING:
     from proxy.core.counters import Counters
+    from proxy.core.covering import LiveLatch
     from proxy.core.faults import Fault
     from proxy.core.generation import Generation
-    from proxy.core.latch import Latch
     from proxy.traffic.ending import Ending
     from proxy.traffic.log import AccessLog
 
@@ -55,7 +55,7 @@ class Traffic:
         *,
         counters: Counters,
         log: AccessLog | None,
-        latch: Callable[[], Latch],
+        latch: Callable[[], LiveLatch],
         share_of_node: int = 1,
         limits: Limits | None = None,
     ) -> None:

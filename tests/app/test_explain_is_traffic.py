@@ -20,8 +20,8 @@ from proxy.config.compile import compile_files
 from proxy.config.files import read_files
 from proxy.control.explain import explain
 from proxy.control.question import Question
+from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.generation import Generation
-from proxy.core.latch import OPEN
 from tests.core.plans import live
 from tests.traffic.wire import Node, a_plan
 
@@ -238,7 +238,7 @@ def test_explain_says_what_traffic_does(
             headers=tuple(headers_of(request)),
             peer="127.0.0.1",
         )
-        told = explain(question, generation, latch=OPEN, source="running")
+        told = explain(question, generation, latch=NOTHING_ROLLED_BACK, source="running")
         connection.putrequest(request["method"], request["target"], skip_host=True, skip_accept_encoding=True)
         for name, value in [("Host", request["host"]), *headers_of(request)]:
             connection.putheader(name, value.encode())

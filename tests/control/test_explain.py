@@ -8,8 +8,8 @@ import pytest
 
 from proxy.control.explain import Explanation, area_of, explain, parse_percent, with_percent
 from proxy.control.question import CannotAsk, Question
+from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.generation import Generation
-from proxy.core.latch import OPEN
 from proxy.core.model import Backend
 from proxy.core.plan import Flag, Identity, Plan, Source, new_settings
 from tests.core.plans import flag, live, plan, route
@@ -35,7 +35,7 @@ def configured(*sources: Source, **keys: object) -> Plan:
 
 
 def asked(made: Plan, target: str = "/orders/7", **keys: object) -> Explanation:
-    return explain(Question(method="GET", target=target, **keys), live(made), latch=OPEN, source="files")  # type: ignore[arg-type]
+    return explain(Question(method="GET", target=target, **keys), live(made), latch=NOTHING_ROLLED_BACK, source="files")  # type: ignore[arg-type]
 
 
 def test_an_account_is_given_as_the_header_that_the_plan_reads_from_a_trusted_peer() -> None:
@@ -104,7 +104,7 @@ def test_the_target_that_the_backend_gets_is_told() -> None:
 
 def what_if(made: Plan, percent: float, **keys: object) -> Generation:
     question = Question(method="GET", target="/orders/7", **keys)  # type: ignore[arg-type]
-    return live(with_percent(made, area_of(question, live(made), OPEN), percent))
+    return live(with_percent(made, area_of(question, live(made), NOTHING_ROLLED_BACK), percent))
 
 
 @pytest.mark.parametrize(("percent", "shares"), [(25, (25, 75)), (0, (0, 100)), (100, (100, 0)), (12.5, (1250, 8750))])
@@ -117,7 +117,7 @@ def test_what_if_leaves_the_plan_itself_alone() -> None:
     made = configured(HEADER)
     generation = what_if(made, 100, account="acme")
     question = Question(method="GET", target="/orders/7", account="acme")
-    assert explain(question, generation, latch=OPEN, source="files").backend == "new"
+    assert explain(question, generation, latch=NOTHING_ROLLED_BACK, source="files").backend == "new"
     assert made.flags == (ramp(50),)
 
 

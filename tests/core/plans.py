@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.core.covering import NOTHING_ROLLED_BACK, LiveLatch
 from proxy.core.decision import Decision, Trace, decide
 from proxy.core.generation import Generation, assemble
-from proxy.core.latch import OPEN, Latch
 from proxy.core.message import RequestHead, read_request_head
 from proxy.core.model import Backend
 from proxy.core.plan import (
@@ -87,10 +87,11 @@ def ask(
     *,
     account: str | None = None,
     trusted: bool = True,
-    latch: Latch = OPEN,
+    latch: LiveLatch = NOTHING_ROLLED_BACK,
+    peer: str | None = None,
     trace: Trace | None = None,
     **keys: Any,
 ) -> Decision:
     headers = keys.pop("headers", "") + (f"\nX-Account-Id: {account}" if account is not None else "")
     head = request(target, headers=headers, **keys)
-    return decide(generation, head, peer_trusted=trusted, latch=latch, trace=trace)
+    return decide(generation, head, peer_trusted=trusted, latch=latch, peer=peer, trace=trace)

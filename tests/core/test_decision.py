@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from proxy.core.covering import LiveEntry, LiveLatch, Under
 from proxy.core.decision import Decision
 from proxy.core.generation import Generation
-from proxy.core.latch import Entry, Latch, Scope
+from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend, Reason
 from proxy.core.plan import Identity, Segment, Source, new_settings
 from tests.core.plans import BY_HEADER, HEADER, area, ask, flag, live, plan, route
@@ -32,8 +33,9 @@ def shop() -> Generation:
     )
 
 
-def latch(**scope: str) -> Latch:
-    return Latch(epoch=1, entries=(Entry(id="r1", scope=Scope(**scope), by="ops", reason="smells", at="now"),))
+def latch(under: Generation | Under = Under.RUNNING, **scope: str) -> LiveLatch:
+    entry = Entry(id="r1", scope=Scope(**scope), by="ops", reason="smells", at="now")
+    return LiveLatch(1, [LiveEntry(entry, under)])
 
 
 @pytest.mark.parametrize(
@@ -84,10 +86,10 @@ def test_a_rollback_of_everything(shop: Generation, target: str, backend: Backen
 def test_a_rollback_covers_its_scope_and_whatever_cannot_be_judged(
     shop: Generation, scope: dict[str, str], headers: str, covered: bool
 ) -> None:
-    decision = ask(shop, "/orders/7", headers=headers, latch=latch(**scope))
+    decision = ask(shop, "/orders/7", headers=headers, latch=latch(Under.RUNNING, **scope))
     assert (decision.reason is Reason.ROLLED_BACK) is covered
     if covered:
-        assert decision.detail == "rollback r1 by ops: smells"
+        assert decision.detail == f"rollback r1 ({Scope(**scope)}) by ops at now: smells"
 
 
 def test_otherwise_may_be_new_and_obeys_the_latch() -> None:
@@ -145,7 +147,7 @@ def test_a_trace_hears_every_step_in_order_with_its_place() -> None:
         ("/nowhere", {}, (None, "no route matches: otherwise", "legacy")),
         ("/search", {}, ("routes.yaml:search", "no flag named search", "legacy")),
         ("/orders", {}, ("flags/orders.flagd.yaml", "flag orders: defaultVariant", "new")),
-        ("/orders", {"latch": latch()}, (None, "rollback r1 by ops: smells", "legacy")),
+        ("/orders", {"latch": latch()}, (None, "rollback r1 (everything) by ops at now: smells", "legacy")),
     ],
 )
 def test_a_trace_ends_with_what_decided(
@@ -159,3 +161,69 @@ def test_peers_are_trusted_by_network() -> None:
     generation = live(plan(identity=Identity(trusted_from=("10.1.2.3/32", "fd00::/8"))))
     addresses = ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1%eth0", "10.1.2.4", "unix", ""]
     assert [generation.trusts(address) for address in addresses] == [True, True, True, False, False, False]
+
+
+# -- no edit lifts a rollback ---------------------------------------------------------------------------------------------
+
+
+def edited(**keys: Any) -> Generation:
+    """The shop after an edit: /orders belongs to another area, dach holds nobody, regions come from elsewhere."""
+    rest: dict[str, Any] = {
+        "areas": (area("blog", retired=True), area("sales"), area("help")),
+        "flags": (flag(default="new", key="sales"),),
+        "identity": Identity(trusted_from=BY_HEADER.trusted_from, account=(HEADER,)),
+        **keys,
+    }
+    return live(
+        plan(route("/orders/**", area="sales"), route("/blog/**", area="blog"), route("/help/**", area="help"), **rest)
+    )
+
+
+@pytest.mark.parametrize(
+    "scope", [{"area": "orders"}, {"segment": "dach"}, {"region": "DE"}, {"area": "orders", "region": "DE"}]
+)
+def test_the_plan_a_rollback_was_thrown_under_goes_on_deciding_its_scope(
+    shop: Generation, scope: dict[str, str]
+) -> None:
+    decision = ask(edited(segments=()), "/orders/7", headers="X-Region: DE", latch=latch(shop, **scope))
+    assert decision.reason is Reason.ROLLED_BACK
+
+
+def test_outside_the_scope_of_either_plan_nothing_is_rolled_back(shop: Generation) -> None:
+    assert ask(edited(), "/orders/7", latch=latch(shop, area="search")).backend is Backend.NEW
+    assert (
+        ask(edited(), "/orders/7", headers="X-Region: FR", latch=latch(shop, area="orders", region="DE")).backend
+        is Backend.NEW
+    )
+
+
+def test_the_running_plan_decides_its_scope_too(shop: Generation) -> None:
+    assert ask(edited(), "/orders/7", latch=latch(shop, area="sales")).reason is Reason.ROLLED_BACK
+
+
+@pytest.mark.parametrize("scope", [{}, {"area": "search"}, {"segment": "gone"}, {"region": "XX"}])
+def test_when_the_plan_of_a_rollback_is_lost_every_scope_matches_but_retired_areas_stay_out(
+    shop: Generation, scope: dict[str, str]
+) -> None:
+    assert ask(shop, "/orders/7", latch=latch(Under.LOST, **scope)).reason is Reason.ROLLED_BACK
+    assert ask(shop, "/blog/x", latch=latch(Under.LOST, **scope)).reason is Reason.RETIRED
+
+
+def test_an_area_that_was_retired_under_a_rollback_is_still_covered(shop: Generation) -> None:
+    retired = edited(areas=(area("blog"), area("sales"), area("help", retired=True)))
+    assert ask(retired, "/help/x", latch=latch(shop, area="help")).reason is Reason.ROLLED_BACK
+    assert ask(retired, "/help/x", latch=latch(retired, area="help")).reason is Reason.RETIRED
+
+
+def test_an_edit_of_trusted_peers_does_not_lift_a_rollback(shop: Generation) -> None:
+    distrusting = edited(identity=Identity(trusted_from=("192.0.2.0/24",), account=(HEADER,)))
+    thrown = latch(shop, region="DE")
+    keys: dict[str, Any] = {"headers": "X-Region: DE", "latch": thrown, "trusted": False}
+    assert ask(distrusting, "/orders/7", peer="10.0.0.9", **keys).reason is Reason.ROLLED_BACK
+    assert ask(distrusting, "/orders/7", peer="203.0.113.9", **keys).backend is Backend.NEW
+
+
+def test_a_path_that_the_older_plan_would_have_refused_counts_as_covered(shop: Generation) -> None:
+    one_area = live(plan(route("/**", area="sales"), flags=(flag(default="new", key="sales"),)))
+    assert ask(one_area, "/orders/../help/x").backend is Backend.NEW
+    assert ask(one_area, "/orders/../help/x", latch=latch(shop, area="search")).reason is Reason.ROLLED_BACK

@@ -6,7 +6,8 @@ import json
 import socket
 from collections.abc import Callable
 
-from proxy.core.latch import Entry, Latch, Scope
+from proxy.core.covering import LiveEntry, LiveLatch, Under
+from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend
 from proxy.core.plan import Route
 from tests.traffic.wire import Node, RawBackend, a_plan, build, eventually
@@ -15,7 +16,8 @@ NEW = b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-EVERYTHING = Latch(epoch=1, entries=(Entry(id="r1", scope=Scope(), by="me", reason="smells", at="now"),))
+ENTRY = Entry(id="r1", scope=Scope(), by="me", reason="smells", at="now")
+EVERYTHING = LiveLatch(1, [LiveEntry(ENTRY, Under.RUNNING)])
 
 
 def test_each_backend_gets_its_requests(node: Node, legacy: RawBackend, new: RawBackend) -> None:

@@ -16,8 +16,8 @@ from typing import Any, Self, TypeVar
 import uvloop
 
 from proxy.core.counters import PAGE_BYTES, Counters
+from proxy.core.covering import NOTHING_ROLLED_BACK, LiveLatch
 from proxy.core.generation import Generation, assemble
-from proxy.core.latch import OPEN, Latch
 from proxy.core.model import Backend
 from proxy.core.plan import Area, BackendSpec, Identity, Plan, Route, encode_plan, new_settings, plan_name
 from proxy.traffic.limits import Limits
@@ -201,7 +201,7 @@ class Node:
         self._limits = limits
         self._share = share
         self.counters = Counters(memoryview(bytearray(PAGE_BYTES)))
-        self.latch: Latch = OPEN
+        self.latch: LiveLatch = NOTHING_ROLLED_BACK
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listening.getsockname()[1]
         self._loop = uvloop.new_event_loop()

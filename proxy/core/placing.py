@@ -1,0 +1,69 @@
+"""Where a request belongs: who asks, from where, and which route is its own. The first half of every decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.core.facts import Facts
+from proxy.core.identity import identify
+from proxy.core.message import BadMessage
+from proxy.core.path import split_path
+
+if TYPE_CHECKING:
+    from proxy.core.decision import Trace
+    from proxy.core.generation import Generation
+    from proxy.core.match import LiveRoute, Trie
+    from proxy.core.message import RequestHead
+
+
+def place(
+    facts: Facts, generation: Generation, head: RequestHead, *, peer_trusted: bool, trace: Trace | None = None
+) -> LiveRoute | None:
+    """Fill in what is known of a request, and find its route.
+
+    Args:
+        facts: filled.
+        generation: whose sources, segments and routes are asked.
+        head: the request's head, target in origin form.
+        peer_trusted: whether identity headers count.
+        trace: hears every step.
+
+    Raises:
+        BadMessage: the path can be read as belonging to different areas (400).
+    """
+    facts.generation = generation
+    facts.head = head
+    facts.peer_trusted = peer_trusted
+    facts.area = facts.route_id = None
+    facts.forget_segments()
+    facts.host, tries = generation.host_entry(head.host)
+    path, readings = split_path(head.target.partition(b"?")[0])
+    facts.path = path
+    facts.parts = parts = path[1:].split("/")
+    identify(facts, generation.account_sources, generation.region_sources, trace)
+    route = None
+    for trie in tries:
+        route = trie.find(path, parts, facts, trace)
+        if route is not None:
+            facts.area = route.area.name
+            facts.route_id = route.id
+            break
+    if readings:
+        _refuse_confusion(facts, tries, route, readings)
+    return route
+
+
+def _refuse_confusion(
+    facts: Facts, tries: tuple[Trie, ...], route: LiveRoute | None, readings: tuple[str, ...]
+) -> None:
+    """Refuse a path that a stricter or more lenient backend would take to another area, or another `to:`."""
+    meant = (None, None) if route is None else (route.area.name, route.to)
+    for reading in readings:
+        parts = reading[1:].split("/")
+        other = None
+        for trie in tries:
+            other = trie.find(reading, parts, facts, None)
+            if other is not None:
+                break
+        if meant != ((None, None) if other is None else (other.area.name, other.to)):
+            raise BadMessage("the path can be read in more than one way, and the readings belong to different areas")
