@@ -45,7 +45,7 @@ _status_lines: dict[bytes, tuple[int, int]] = {}  # status line → status, mino
 _VARYING: Final = frozenset(
     {
         *(b"cookie", b"set-cookie", b"authorization", b"proxy-authorization", b"x-api-key", b"location", b"referer"),
-        *(b"content-length", b"date", b"etag", b"last-modified", b"if-none-match", b"if-modified-since"),
+        *(b"etag", b"last-modified", b"if-none-match", b"if-modified-since"),
         *(b"x-request-id", b"traceparent", b"x-forwarded-for", b"x-account-id", b"age", b"expires"),
     }
 )

@@ -8,6 +8,7 @@ every `_BATCH_S`, and writes whole lines: to a file in one write, to a pipe in p
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import stat
@@ -33,6 +34,10 @@ _BATCH_S: Final = 0.05
 _PIECE_BYTES: Final = 256 * 1024
 _CLOSING_S: Final = 2.0
 _KEPT: Final = 8192
+_LINE: Final = (
+    '{"time":"%s.%03dZ","id":"%s","method":"%s","path":"%s","status":%d,%s,"account":%s,"bucket":%s,"fault":%s,'
+    '"generation":%d,"received":%d,"sent":%d,"duration_us":%d,"head_us":%s}\n'
+)
 _NOWHERE: Final = '"area":null,"route":null,"backend":null,"reason":null'
 
 
@@ -114,11 +119,24 @@ class AccessLog:
             account = "null" if text is None else self._hashes.get(text) or self._hash(text)
             bucket = "null" if place is None else str(place)
         lines.append(
-            f'{{"time":"{self._second_text}.{int((now_s - second) * 1000):03d}Z","id":"{request_id.decode()}",'
-            f'"method":"{method[:_METHOD_CHARS].decode()}","path":"{path.decode() if plain else _escaped(path)}",'
-            f'"status":{status},{where},"account":{account},"bucket":{bucket},"fault":{broken},'
-            f'"generation":{generation},"received":{received},"sent":{sent},"duration_us":{duration_us},'
-            f'"head_us":{"null" if head_us is None else head_us}}}\n'
+            _LINE
+            % (
+                self._second_text,
+                int((now_s - second) * 1000),
+                request_id.decode(),
+                method[:_METHOD_CHARS].decode(),
+                path.decode() if plain else _escaped(path),
+                status,
+                where,
+                account,
+                bucket,
+                broken,
+                generation,
+                received,
+                sent,
+                duration_us,
+                "null" if head_us is None else head_us,
+            )
         )
         if len(lines) == 1:  # else the thread knows already
             self._work.set()
@@ -226,6 +244,5 @@ def _quoted(text: str | None) -> str:
 def _escaped(path: bytes, longest: int = PATH_CHARS) -> str:
     r"""JSON text, without quotes, of bytes that may be anything: what isn't UTF-8 shows as \xNN."""
     cut = path[:longest]
-    text = cut.decode("utf-8", "backslashreplace").replace("\\", "\\\\").replace('"', '\\"')
-    text = "".join(char if char >= " " and char not in "\x7f\u2028\u2029" else f"\\u{ord(char):04x}" for char in text)
+    text = json.dumps(cut.decode("utf-8", "backslashreplace"))[1:-1]
     return text + "…" if len(path) > longest else text
