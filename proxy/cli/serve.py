@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -88,6 +89,8 @@ def serve(
             parse_address(address)
         except BadAddress as error:
             raise click.BadParameter(str(error), param_hint=option) from error
+    if workers > 1 and sys.platform == "darwin":
+        raise click.BadParameter("macOS doesn't spread connections over sockets: one worker", param_hint="--workers")
     settings = Settings(
         routes=str(routes),
         flags=str(flags),

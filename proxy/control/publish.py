@@ -68,11 +68,6 @@ class Publisher:
         ensure_file(self._state.plan(name), text)
         return name
 
-    def has(self, name: str) -> bool:
-        """Whether a plan lies on the disk with all its tables."""
-        path = self._state.plan(name)
-        return path.is_file() and all(self._state.table(digest).is_file() for digest in _tables_of(path))
-
     def next_generation(self, at_least: int) -> int:
         """A number that no generation of this node has had."""
         posted = self.posted

@@ -207,6 +207,20 @@ def test_explain_says_what_the_traffic_path_does_and_which_plan_it_speaks_of(cle
     assert what_if["backend"] == "new"
 
 
+def test_explain_asks_the_running_proxy_for_many_accounts(clean: Node, tmp_path: Path) -> None:
+    accounts = tmp_path / "accounts.txt"
+    accounts.write_text("".join(f"acct-{number}\n" for number in range(1200)) + "pilot-1\n")
+    asked = ("explain", "GET", "/orders/1", "--accounts", str(accounts), "--json")
+    told = {one["account"]: one["backend"] for one in json.loads(clean.command(*asked))}
+    assert len(told) == 1201
+    assert [account for account, backend in told.items() if backend == "new"] == ["pilot-1"]
+
+
+def test_a_question_that_can_not_be_asked_is_a_usage_error_of_the_running_proxy_too(clean: Node) -> None:
+    assert "no region" in clean.command("explain", "GET", "/orders/1", "--region", "DE", code=2)
+    assert "no flag decides" in clean.command("explain", "GET", "/elsewhere", "--percent", "5", code=2)
+
+
 def test_every_metric_that_is_told_stands_in_the_table(clean: Node) -> None:
     text = httpx.get(f"{clean.ops}/metrics", trust_env=False).text
     assert "untyped" not in text

@@ -88,6 +88,19 @@ def test_explain_of_many_accounts_agrees_with_explain_of_each(sample: Path) -> N
         assert single["backend"] == many[account]
 
 
+def test_explain_of_many_accounts_is_a_line_each_and_a_sum(sample: Path) -> None:
+    (sample / "accounts.txt").write_text("acme\nnorthwind\n")
+    done = call(sample, "explain", "GET", "/orders/7", "--accounts", str(sample / "accounts.txt"), "--files")
+    assert re.fullmatch(r"acme\tlegacy\tshare\tbucket \d+\nnorthwind\tnew\t.*\n", done.stdout)
+    assert "1 of 2 accounts: new" in done.stderr
+
+
+def test_explain_tells_of_a_request_that_no_backend_sees(sample: Path) -> None:
+    done = call(sample, "explain", "GET", "/orders%2F..%2Fsearch", "--files")
+    assert done.exit_code == 0
+    assert "→ refused with 400: " in done.output
+
+
 def test_explain_answers_what_if(sample: Path) -> None:
     for percent, backend in (("0", "legacy"), ("100", "new")):
         asked = ("explain", "GET", "/orders/7", "--account", "nobody-special", "--percent", percent)
