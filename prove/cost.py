@@ -17,7 +17,7 @@ from bench.tables import show
 from prove.plans import ROUTES_AN_AREA, generation_of, heads, plan_of
 from proxy.core.decision import Decision, decide
 from proxy.core.generation import Generation
-from proxy.core.latch import OPEN
+from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.message import RequestHead
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def _costs_us(generation: Generation, requests: list[RequestHead]) -> tuple[floa
     """The cost of finding the route, of asking the flag, and of the whole decision."""
 
     def decision_of(head: RequestHead) -> Decision:
-        return decide(generation, head, peer_trusted=True, latch=OPEN)
+        return decide(generation, head, peer_trusted=True, latch=NOTHING_ROLLED_BACK)
 
     def look_up(decision: Decision) -> object:
         _, tries = generation.host_entry(decision.head.host)
