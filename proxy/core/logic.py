@@ -121,14 +121,14 @@ def _and_or(*, stop_at: bool) -> Callable[[list[Any], str], Run]:
     return build
 
 
-def _over_items(collect: Callable[[list[Any], Run], Any], when_not_a_list: Any) -> Callable[[list[Any], str], Run]:
+def _over_items(collect: Callable[[list[Any], Run], Any]) -> Callable[[list[Any], str], Run]:
     def build(arguments: list[Any], flag: str) -> Run:
         items_of = lower(arguments[0], flag) if arguments else lambda data: None
         each = lower(arguments[1], flag) if len(arguments) > 1 else lambda data: None
 
         def run(data: Any) -> Any:
             items = items_of(data)
-            return collect(items, each) if isinstance(items, list) else when_not_a_list
+            return collect(items if isinstance(items, list) else [], each)
 
         return run
 
@@ -287,11 +287,11 @@ _SPECIAL: Final[dict[str, Callable[[list[Any], str], Run]]] = {
     "missing": _missing,
     "missing_some": _missing_some,
     "in": _in,
-    "map": _over_items(lambda items, each: [each(item) for item in items], []),
-    "filter": _over_items(lambda items, each: [item for item in items if truthy(each(item))], []),
-    "all": _over_items(lambda items, each: bool(items) and all(truthy(each(item)) for item in items), False),
-    "some": _over_items(lambda items, each: any(truthy(each(item)) for item in items), False),
-    "none": _over_items(lambda items, each: not any(truthy(each(item)) for item in items), True),
+    "map": _over_items(lambda items, each: [each(item) for item in items]),
+    "filter": _over_items(lambda items, each: [item for item in items if truthy(each(item))]),
+    "all": _over_items(lambda items, each: bool(items) and all(truthy(each(item)) for item in items)),
+    "some": _over_items(lambda items, each: any(truthy(each(item)) for item in items)),
+    "none": _over_items(lambda items, each: not any(truthy(each(item)) for item in items)),
     "reduce": _reduce,
     "fractional": _fractional,
 }
