@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from bench.tables import show
 from prove.plans import ROUTES_AN_AREA, generation_of, heads, plan_of
+from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.decision import Decision, decide
 from proxy.core.generation import Generation
-from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.message import RequestHead
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from prove.plans import generation_of
 from proxy.config.compile import compile_files
 from proxy.config.files import read_files
 from proxy.core.bucketing import bucket
-from proxy.core.decision import decide
 from proxy.core.covering import NOTHING_ROLLED_BACK
+from proxy.core.decision import decide
 from proxy.core.message import read_request_head
 from proxy.core.model import Backend
 
