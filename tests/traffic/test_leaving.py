@@ -14,7 +14,7 @@ from tests.traffic.wire import Node, RawBackend, Wire, eventually
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-FLAT_BYTES = 8 << 20
+FLAT_BYTES = 16 << 20
 """More than kernel buffers on loopback and the proxy hold together; what is sent beyond must wait at its source."""
 
 
@@ -94,7 +94,7 @@ def fill(wire: Wire) -> int:
 
 
 def test_a_client_that_reads_slowly_slows_the_backend_down_and_loses_nothing(node: Node, legacy: RawBackend) -> None:
-    total = 8 * FLAT_BYTES
+    total = 4 * FLAT_BYTES
     with node.client(receive_bytes=65536) as client:
         client.send(GET)
         with legacy.accept() as backend:
