@@ -39,8 +39,12 @@ class BackendConnection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self.exchange is not None:
-            self.exchange.answer_received(data)
+        exchange = self.exchange
+        if exchange is not None:
+            try:
+                exchange.answer_received(data)
+            except Exception:  # noqa: BLE001  the top of a protocol callback: told with its trace, ends this exchange alone
+                exchange.failed()
         else:
             # Nobody asked: whatever it is, it must not be taken for the answer to the next request.
             self.endpoint.forget(self)
@@ -49,20 +53,23 @@ class BackendConnection(asyncio.Protocol):
     @override
     def eof_received(self) -> None:
         exchange, self.exchange = self.exchange, None
-        if exchange is not None:
-            exchange.backend_lost(None)
-        else:
-            self.endpoint.forget(self)
         self.transport.abort()
+        self._tell_lost(exchange, None)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self.endpoint.closed()
         exchange, self.exchange = self.exchange, None
-        if exchange is not None:
-            exchange.backend_lost(exc or ConnectionResetError())
-        else:
+        self._tell_lost(exchange, exc or ConnectionResetError())
+
+    def _tell_lost(self, exchange: Exchange | None, error: Exception | None) -> None:
+        if exchange is None:
             self.endpoint.forget(self)
+            return
+        try:
+            exchange.backend_lost(error)
+        except Exception:  # noqa: BLE001  see data_received
+            exchange.failed()
 
     @override
     def pause_writing(self) -> None:

@@ -342,9 +342,10 @@ class ClientConnection(asyncio.Protocol):
 
     def _defect(self) -> None:
         """Only a defect of ours comes here: tell it, and end this connection alone."""
-        _log.exception("a client's connection failed")
         exchange = self._exchange
         if exchange is not None:
             exchange.failed()
+        else:
+            _log.exception("a client's connection failed")
         if not self._closing:
             self.abandon()

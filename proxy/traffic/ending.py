@@ -159,7 +159,9 @@ class Ending:
         self._cut_request(Fault(Party.PROXY, Stage.BODY if self._download else Stage.REQUEST, Kind.DRAINED))
 
     def failed(self) -> None:
-        """A defect of ours came up in a callback of this exchange."""
+        """A defect of ours came up in a callback of this exchange; called while the exception is handled."""
+        _log.exception("request %s failed", self.request_id.decode())
+        self._keep_alive = False
         if not self.over:
             self._cut_request(Fault(Party.PROXY, Stage.BODY if self._download else Stage.REQUEST, Kind.FAILED))
 

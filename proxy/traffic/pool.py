@@ -171,14 +171,17 @@ class Pool:
     async def _connect(self, endpoint: Endpoint, exchange: Exchange) -> None:
         make: Callable[[], BackendConnection] = lambda: BackendConnection(endpoint)  # noqa: E731
         try:
-            async with asyncio.timeout(self._connect_s):
-                transport, connection = await asyncio.get_running_loop().create_connection(
-                    make, endpoint.host, endpoint.port
-                )
-        except OSError as error:  # a TimeoutError is one, and so is a name that isn't found
-            endpoint.avoided_until_tick = exchange.traffic.tick + ticks(_AVOIDED_S)
-            exchange.unreachable(endpoint, timed_out=isinstance(error, TimeoutError))
-            return
-        endpoint.avoided_until_tick = 0
-        transport.set_write_buffer_limits(high=WATER_BYTES)
-        exchange.connected(connection)
+            try:
+                async with asyncio.timeout(self._connect_s):
+                    transport, connection = await asyncio.get_running_loop().create_connection(
+                        make, endpoint.host, endpoint.port
+                    )
+            except OSError as error:  # a TimeoutError is one, and so is a name that isn't found
+                endpoint.avoided_until_tick = exchange.traffic.tick + ticks(_AVOIDED_S)
+                exchange.unreachable(endpoint, timed_out=isinstance(error, TimeoutError))
+            else:
+                endpoint.avoided_until_tick = 0
+                transport.set_write_buffer_limits(high=WATER_BYTES)
+                exchange.connected(connection)
+        except Exception:  # noqa: BLE001  the top of a task: told with its trace, ends this exchange alone
+            exchange.failed()

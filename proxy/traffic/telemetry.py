@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.metrics import label
 from proxy.core.model import Backend
 
 if TYPE_CHECKING:
@@ -127,14 +128,14 @@ class Telemetry:
             index = self._decisions.get(chosen)
             if index is None:
                 index = self._decisions[chosen] = self._counters.series(
-                    f'strangler_decisions_total{{area="{area or NO_AREA}",backend="{backend}",reason="{decision.reason}"}}'
+                    f'strangler_decisions_total{{area="{label(area or NO_AREA)}",backend="{backend}",reason="{decision.reason}"}}'
                 )
             cells[index] += 1
         served = (area, backend, status // 100)
         index = self._requests.get(served)
         if index is None:
             index = self._requests[served] = self._counters.series(
-                f'strangler_requests_total{{area="{area or NO_AREA}",backend="{backend or _NOBODY}",status="{status // 100}xx"}}'
+                f'strangler_requests_total{{area="{label(area or NO_AREA)}",backend="{backend or _NOBODY}",status="{status // 100}xx"}}'
             )
         cells[index] += 1
         cells[self._received] += received

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from proxy.traffic.limits import Limits
-from tests.traffic.wire import Node, RawBackend, eventually
+from tests.traffic.wire import Node, RawBackend, eventually, full_backlog
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -311,3 +311,35 @@ def test_a_connection_that_rested_too_long_is_closed(start: Callable[..., Node],
             backend.send(OK)
             client.answer()
             assert backend.ends() == "closed"
+
+
+def test_a_defect_of_ours_is_told_as_ours_and_ends_one_exchange_alone(
+    node: Node, legacy: RawBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with node.client() as client, node.client() as another:
+        with monkeypatch.context() as broken:
+            broken.setattr("proxy.traffic.exchange.decide", breaks)
+            client.send(GET)
+            answer = client.rest()
+        assert (answer[9:12], fault_of(answer)) == (b"500", b"proxy-request-failed")
+        assert "ZeroDivisionError" in caplog.text
+        another.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            with monkeypatch.context() as broken:
+                broken.setattr("proxy.traffic.answer.read_answer_head", breaks)
+                backend.send(OK)
+                assert another.rest()[9:12] == b"500"
+    assert node.do(lambda: node.traffic.in_flight) == 0
+
+
+def test_a_connection_that_cannot_be_made_in_time_is_a_gateway_timeout(start: Callable[..., Node]) -> None:
+    with full_backlog() as url:
+        node = start(legacy=url, legacy_options={"connect_s": 0.05})
+        with node.client() as client:
+            client.send(GET)
+            status, head, _ = client.answer()
+    assert (status, fault_of(head)) == (504, b"legacy-connect-timeout")

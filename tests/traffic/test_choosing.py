@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable
 
 from proxy.core.covering import LiveEntry, LiveLatch, Under
 from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend
 from proxy.core.plan import Route
-from tests.traffic.wire import Node, RawBackend, a_plan, build, eventually
+from tests.traffic.wire import Node, RawBackend, a_plan, build, eventually, full_backlog
 
 NEW = b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -95,13 +94,8 @@ _more = Route(id="moved/2", area="moved", place="-", path="/more", to=Backend.NE
 def test_a_rollback_during_a_wait_is_obeyed_before_the_first_byte(
     start: Callable[..., Node], legacy: RawBackend
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        # A backlog that is full leaves the next connection waiting, as a host that drops packets would.
-        crowd = [socket.socket() for _ in range(3)]
-        for sock in crowd:
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        node = start(new=f"http://127.0.0.1:{full.getsockname()[1]}", new_options={"connect_s": 0.5})
+    with full_backlog() as url:
+        node = start(new=url, new_options={"connect_s": 0.5})
         with node.client() as client:
             client.send(NEW)
             eventually(lambda: node.do(lambda: node.traffic.in_flight) == 1, "the request waits for a connection")
@@ -111,7 +105,5 @@ def test_a_rollback_during_a_wait_is_obeyed_before_the_first_byte(
                 backend.send(OK)
                 assert client.answer()[2] == b"ok"
             (line,) = node.log_lines(1)
-        for sock in crowd:
-            sock.close()
     assert json.loads(line)["reason"] == "rolled_back"
     assert json.loads(line)["backend"] == "legacy"

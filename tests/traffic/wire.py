@@ -8,8 +8,9 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -143,6 +144,17 @@ class RawBackend:
     def close(self) -> None:
         """Refuse connections from now on."""
         self.listening.close()
+
+
+@contextmanager
+def full_backlog() -> Iterator[str]:
+    """The URL of a host that leaves connections waiting, as one that drops packets would."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as crowd:
+        for _ in range(3):
+            sock = crowd.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        yield f"http://127.0.0.1:{full.getsockname()[1]}"
 
 
 def a_plan(
