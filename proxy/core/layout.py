@@ -90,3 +90,16 @@ class StateDir:
     def control_socket(self) -> Path:
         """Where commands reach control."""
         return self.root / "control.sock"
+
+    @property
+    def journal(self) -> Path:
+        """The journal's database (SQLite; beside it `-wal` and `-shm`)."""
+        return self.root / "journal.db"
+
+    def pending_events(self, writer: str) -> Path:
+        """Events that a process has recorded and not yet written to the journal; in memory."""
+        return self.run / f"journal-{writer}.pending"
+
+    def all_pending_events(self) -> list[Path]:
+        """Those of every process, dead or alive."""
+        return sorted(self.run.glob("journal-*.pending"))

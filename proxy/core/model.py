@@ -30,6 +30,8 @@ table          a mapped, read-only file that finds an account's line       index
 generation     a plan as a worker runs it; a request lives in exactly one  config
 complaint      one problem found in a file: place, cause, remedy           warning object, issue
 place          file:line:column where a thing is written                   location, position
+journal        the append-only record of who changed what, why and when    audit log, history
+event          one thing that was done, as the journal holds it             log entry
 exchange       one request and its answer, from first byte to last         transaction, context
 fault          what broke an exchange: party and stage                     error code
 worker         a process that carries traffic                              child, instance
