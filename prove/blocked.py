@@ -22,7 +22,9 @@ from proxy.core.generation import Generation
 from proxy.core.layout import StateDir
 from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted
 from proxy.core.plan import encode_plan, plan_name
+from proxy.supervise.building import Builder
 from proxy.supervise.follow import Follower
+from proxy.supervise.saying import Saying
 
 _SIZES = ((100, 10_000), (10_000, 1_000_000))
 _SWAPS = 4
@@ -62,9 +64,12 @@ async def prove() -> None:
 async def _swaps(routes: int, accounts: int) -> list[str]:
     plans = [plan_of(routes, accounts, share=share) for share in range(0, 100 * _SWAPS, 100)]
     adopted: list[int] = []
+    running: list[Generation] = []
 
-    def adopt(generation: Generation) -> None:
+    def adopt(generation: Generation) -> Generation | None:
         adopted.append(generation.number)
+        running.append(generation)
+        return running.pop(0) if len(running) > 1 else None
 
     board = Page(memoryview(bytearray(PAGE_BYTES)), Posted)
     page = Page(memoryview(bytearray(PAGE_BYTES)), Confirmed)
@@ -85,7 +90,7 @@ async def _swaps(routes: int, accounts: int) -> list[str]:
         turns = Turns()
         turns.turn()
         follower = asyncio.create_task(
-            Follower(state=state, board=board, page=page, start_id="prove", adopt=adopt).run()
+            Follower(board=board, builder=Builder(state), saying=Saying(page, "prove"), adopt=adopt).run()
         )
         turns.begin()
         await asyncio.sleep(1)

@@ -14,12 +14,14 @@ import uvloop
 from proxy.app.messages import log_to_stderr
 from proxy.app.process import either, ending
 from proxy.core.counters import Counters
-from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.generation import Generation
-from proxy.core.pages import Confirmed, Page, Posted
+from proxy.core.pages import Confirmed, Page, Posted, TextPage
 from proxy.supervise.assignment import Assignment
+from proxy.supervise.building import Builder
 from proxy.supervise.follow import Follower
+from proxy.supervise.latchwatch import LatchWatch
 from proxy.supervise.mapped import map_page
+from proxy.supervise.saying import Saying
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
 
@@ -37,38 +39,43 @@ async def work(assignment: Assignment) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, log.reopen)
     traffic: Traffic | None = None
     adopted = asyncio.Event()
+    saying = Saying(Page(map_page(state.worker(assignment.slot), writable=True), Confirmed), secrets.token_hex(8))
+    builder = Builder(state)
+    watch = LatchWatch(
+        state=state, page=TextPage(map_page(state.latch_page, writable=False)), builder=builder, saying=saying
+    )
+    watch.start()
 
-    def adopt(generation: Generation) -> None:
+    def adopt(generation: Generation) -> Generation | None:
         nonlocal traffic
         if traffic is None:
             traffic = Traffic(
                 generation,
                 counters=counters,
                 log=log,
-                latch=lambda: NOTHING_ROLLED_BACK,
+                latch=lambda: watch.live,
                 share_of_node=settings.workers,
             )
             adopted.set()
         else:
             traffic.swap(generation)
+        return watch.adopt(generation)
 
     follower = Follower(
-        state=state,
-        board=Page(map_page(state.board, writable=False), Posted),
-        page=Page(map_page(state.worker(assignment.slot), writable=True), Confirmed),
-        start_id=secrets.token_hex(8),
-        adopt=adopt,
+        board=Page(map_page(state.board, writable=False), Posted), builder=builder, saying=saying, adopt=adopt
     )
     try:
         with ending(assignment.life) as end:
             async with asyncio.TaskGroup() as tasks:
-                following = tasks.create_task(follower.run())
+                following = [tasks.create_task(one.run()) for one in (follower, watch)]
                 await either(adopted, end)
+                await either(watch.settled, end)  # or what isn't covered would go to legacy for a moment
                 if traffic is not None:
                     await traffic.listen(socket.socket(fileno=assignment.listener))
                     await end.wait()
                     await traffic.drain(settings.drain_s)
-                following.cancel()
+                for task in following:
+                    task.cancel()
     finally:
         if log is not None:
             log.close()

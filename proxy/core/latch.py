@@ -74,6 +74,30 @@ UNREADABLE: Final = Entry(
 )
 """What a latch file that can't be read stands for."""
 
+SIGHTED: Final = Entry(
+    id="ROLLBACK",
+    scope=Scope(),
+    by="whoever made the file ROLLBACK",
+    reason="the file ROLLBACK is in the state directory, or was there when a worker looked",
+    at="-",
+)
+"""What the file `ROLLBACK` stands for until it is entered as a rollback of its own."""
+
+STAND_INS: Final = frozenset({UNREADABLE.id, SIGHTED.id})
+"""Ids that no entry of a file has."""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the latch's page carries.
+
+    Attributes:
+        latch: the latest.
+        saved: the epoch that the file had when it was last written or found; -1: there is no file.
+    """
+
+    latch: Latch
+    saved: int = -1
+
 
 class LatchUnreadable(ValueError):
     """The bytes are no latch of this version."""
@@ -84,6 +108,7 @@ class CannotRelease(ValueError):
 
 
 _decode: Final = msgspec.json.Decoder(Latch)
+_decode_held: Final = msgspec.json.Decoder(Held)
 
 
 def encode_latch(latch: Latch) -> bytes:
@@ -109,6 +134,23 @@ def decode_latch(text: bytes) -> Latch:
     return latch
 
 
+def encode_held(held: Held) -> bytes:
+    """The page's text; the supervisor reads `latch.epoch` in it."""
+    return msgspec.json.encode(held)
+
+
+def decode_held(text: bytes) -> Held:
+    """What a page carries.
+
+    Raises:
+        LatchUnreadable: another version of this program wrote it.
+    """
+    try:
+        return _decode_held.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise LatchUnreadable(str(error)) from error
+
+
 def throw(latch: Latch, entry: Entry) -> tuple[Latch, Entry]:
     """Add a rollback.
 
@@ -125,7 +167,8 @@ def release(latch: Latch, wanted: str | Scope) -> tuple[Latch, Entry]:
     """End exactly one rollback, named by its id or its scope.
 
     Raises:
-        CannotRelease: no such entry stands; a wider one that still covers it is named.
+        CannotRelease: no such entry stands, or a wider one does, which is named: while that stands, the release
+            would change nothing, and whoever asked for it would think otherwise.
     """
     if isinstance(wanted, str):
         entry = next((one for one in latch.entries if one.id == wanted), None)
@@ -138,8 +181,19 @@ def release(latch: Latch, wanted: str | Scope) -> tuple[Latch, Entry]:
             named = ", ".join(f"{one.id} ({one.scope})" for one in wider)
             raise CannotRelease(f"no rollback has exactly this scope; {named} is wider and stands: release that one")
         raise CannotRelease(f"no such rollback; in force: {standing}")
+    wider = [one for one in latch.entries if one.scope != entry.scope and entry.scope.within(one.scope)]
+    if wider:
+        named = ", ".join(f"{one.id} ({one.scope})" for one in wider)
+        raise CannotRelease(f"{entry.id} ({entry.scope}) lies within {named}, which stands: release that first")
     rest = tuple(one for one in latch.entries if one is not entry)
     return replace(latch, epoch=latch.epoch + 1, entries=rest), entry
+
+
+def prevailing(latches: Iterable[Latch]) -> Latch:
+    """The latch of the highest epoch; where several have it, every entry of all of these."""
+    several = tuple(latches)
+    newest = max((latch.epoch for latch in several), default=0)
+    return union(latch for latch in several if latch.epoch == newest)
 
 
 def union(latches: Iterable[Latch]) -> Latch:

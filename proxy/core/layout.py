@@ -40,6 +40,21 @@ class StateDir:
         """The page on which the supervisor tells of its children."""
         return self.run / "roster.page"
 
+    @property
+    def latch_page(self) -> Path:
+        """The page that always carries the latest latch; whoever changes the latch holds its lock."""
+        return self.run / "latch.page"
+
+    @property
+    def latch(self) -> Path:
+        """The latch: every rollback in force (docs/rollback.md)."""
+        return self.root / "latch.json"
+
+    @property
+    def rollback(self) -> Path:
+        """While a file of this name is there, everything is rolled back."""
+        return self.root / "ROLLBACK"
+
     def worker(self, slot: int) -> Path:
         """The page on which the worker of a slot confirms what it runs."""
         return self.run / f"worker-{slot}.page"

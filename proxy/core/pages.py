@@ -21,6 +21,8 @@ import zlib
 from typing import Any, Final, Generic, TypeVar
 
 PAGE_BYTES: Final = 4096
+LATCH_PAGE_BYTES: Final = 256 << 10
+"""The latch's page: room for some 800 rollbacks. One that doesn't fit is refused, except of everything, which always does."""
 
 _VERSION: Final = 0
 _BEATS: Final = 1
@@ -46,7 +48,9 @@ class Confirmed:
     start_id: str  # differs for every process that ever had the slot
     generation: int = 0  # 0: none yet
     plan: str = ""
-    epoch: int = 0
+    epoch: int = 0  # of the latch that it obeys
+    sighting: bool = False  # it saw STATE/ROLLBACK, and no entry stands for that yet: everything is rolled back
+    unreadable: str = ""  # why it can't read the latch file: everything is rolled back
     refused: int = 0  # the generation it could not build, 0: none
     trouble: str = ""  # why
 
@@ -68,22 +72,19 @@ class Roster:
 NoteT = TypeVar("NoteT", Posted, Confirmed, Roster)
 
 
-class Page(Generic[NoteT]):
-    """A page that holds notes of one kind."""
+class TextPage:
+    """A page that holds a text."""
 
-    __slots__ = ("_buffer", "_kind", "_words")
-    _kind: type[NoteT]
+    __slots__ = ("_buffer", "_words")
 
-    def __init__(self, buffer: memoryview, kind: type[NoteT]) -> None:
-        """Open a page; all zero is a page without a note.
+    def __init__(self, buffer: memoryview) -> None:
+        """Open a page; all zero is a page without a text.
 
         Args:
             buffer: more than 32 bytes, a multiple of 8; writable for the writer.
-            kind: what its notes are.
         """
         self._buffer = buffer.cast("B")
         self._words = self._buffer.cast("Q")
-        self._kind = kind
 
     @property
     def version(self) -> int:
@@ -99,14 +100,18 @@ class Page(Generic[NoteT]):
         """Show that the writer lives."""
         self._words[_BEATS] += 1
 
-    def write(self, note: NoteT) -> None:
-        """Replace the note.
+    @property
+    def room_bytes(self) -> int:
+        """The longest text that fits."""
+        return len(self._buffer) - _NOTE
+
+    def write_text(self, text: bytes) -> None:
+        """Replace the text.
 
         Raises:
             ValueError: it doesn't fit.
         """
-        text = json.dumps(dataclasses.asdict(note), separators=(",", ":")).encode()
-        if len(text) > len(self._buffer) - _NOTE:
+        if len(text) > self.room_bytes:
             raise ValueError(f"a note of {len(text)} bytes doesn't fit into a page of {len(self._buffer)}")
         words = self._words
         writing = words[_VERSION] | 1  # a predecessor that died half-way left it odd
@@ -116,15 +121,47 @@ class Page(Generic[NoteT]):
         words[_CHECKSUM] = zlib.crc32(text)
         words[_VERSION] = writing + 1
 
-    def read(self) -> NoteT | None:
-        """The note as last written; None before the first and while one is being written."""
+    def read_text(self) -> bytes | None:
+        """The text as last written; None before the first and while one is being written."""
         words = self._words
         version = words[_VERSION]
         length = words[_LENGTH]
-        if version == 0 or version & 1 or length > len(self._buffer) - _NOTE:
+        if version == 0 or version & 1 or length > self.room_bytes:
             return None
         text = bytes(self._buffer[_NOTE : _NOTE + length])
         if zlib.crc32(text) != words[_CHECKSUM] or words[_VERSION] != version:
+            return None
+        return text
+
+
+class Page(TextPage, Generic[NoteT]):
+    """A page that holds notes of one kind."""
+
+    __slots__ = ("_kind",)
+    _kind: type[NoteT]
+
+    def __init__(self, buffer: memoryview, kind: type[NoteT]) -> None:
+        """Open a page; all zero is a page without a note.
+
+        Args:
+            buffer: more than 32 bytes, a multiple of 8; writable for the writer.
+            kind: what its notes are.
+        """
+        super().__init__(buffer)
+        self._kind = kind
+
+    def write(self, note: NoteT) -> None:
+        """Replace the note.
+
+        Raises:
+            ValueError: it doesn't fit.
+        """
+        self.write_text(json.dumps(dataclasses.asdict(note), separators=(",", ":")).encode())
+
+    def read(self) -> NoteT | None:
+        """The note as last written; None before the first and while one is being written."""
+        text = self.read_text()
+        if text is None:
             return None
         values: dict[str, Any] = json.loads(text)
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}

@@ -37,6 +37,7 @@ def prepare_run(state: StateDir, workers: int) -> None:
         state.run.mkdir(mode=0o700)
     _create(state.board, pages.PAGE_BYTES)
     _create(state.roster, pages.PAGE_BYTES)
+    _create(state.latch_page, pages.LATCH_PAGE_BYTES)
     _create(state.control_counters, counters.SMALL_PAGE_BYTES)
     for slot in range(workers):
         _create(state.worker(slot), pages.PAGE_BYTES)

@@ -15,6 +15,7 @@ from proxy.core.latch import (
     Scope,
     decode_latch,
     encode_latch,
+    prevailing,
     release,
     throw,
     union,
@@ -80,9 +81,18 @@ def test_the_same_scope_thrown_again_stays_one_entry() -> None:
 
 @pytest.mark.parametrize("wanted", ["r2", Scope(area="orders")])
 def test_a_release_ends_exactly_one_entry(wanted: str | Scope) -> None:
-    latch = Latch(epoch=5, entries=(entry("r1"), entry("r2", area="orders"), entry("r3", area="orders", region="DE")))
+    latch = Latch(
+        epoch=5, entries=(entry("r1", segment="s"), entry("r2", area="orders"), entry("r3", area="orders", region="DE"))
+    )
     left, released = release(latch, wanted)
     assert (left.epoch, [one.id for one in left.entries], released.id) == (6, ["r1", "r3"], "r2")
+
+
+@pytest.mark.parametrize("wanted", ["r2", Scope(area="orders")])
+def test_a_release_under_a_wider_rollback_is_refused_and_names_that_one(wanted: str | Scope) -> None:
+    latch = Latch(epoch=5, entries=(entry("r1"), entry("r2", area="orders")))
+    with pytest.raises(CannotRelease, match=r"r2 \(area orders\) lies within r1 \(everything\), which stands"):
+        release(latch, wanted)
 
 
 def test_a_release_of_a_scope_under_a_wider_entry_names_that_one() -> None:
@@ -101,6 +111,14 @@ def test_a_union_loses_no_entry_and_no_epoch(several: list[Latch]) -> None:
     assert whole.epoch == max((latch.epoch for latch in several), default=0)
     wanted = {(one.id, one.scope) for latch in several for one in latch.entries}
     assert {(one.id, one.scope) for one in whole.entries} == wanted
+
+
+def test_the_highest_epoch_prevails_and_equals_are_joined() -> None:
+    old, new, other = (
+        Latch(epoch=epoch, entries=(entry(name, area=name),)) for epoch, name in ((4, "a"), (5, "b"), (5, "c"))
+    )
+    assert prevailing([old, new, other]) == Latch(epoch=5, entries=(*new.entries, *other.entries))
+    assert prevailing([]) == OPEN
 
 
 @pytest.mark.parametrize(

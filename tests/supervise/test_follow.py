@@ -15,7 +15,9 @@ from proxy.core.layout import StateDir
 from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted
 from proxy.core.plan import Plan, Segment, TableRef, encode_plan, plan_name
 from proxy.core.table import build_table
+from proxy.supervise.building import Builder
 from proxy.supervise.follow import Follower
+from proxy.supervise.saying import Saying
 from tests.core.plans import plan, route
 from tests.waiting import until_async
 
@@ -41,13 +43,17 @@ class Node:
     def post(self, generation: int, name: str) -> None:
         self.board.write(Posted(generation=generation, plan=name))
 
+    def adopt(self, generation: Generation) -> Generation | None:
+        self.adopted.append(generation)
+        return None
+
     def said(self) -> Confirmed:
         return self.page.read() or Confirmed(pid=0, start_id="")
 
     @contextlib.asynccontextmanager
     async def worker(self) -> AsyncIterator[None]:
         follower = Follower(
-            state=self.state, board=self.board, page=self.page, start_id="abc", adopt=self.adopted.append
+            board=self.board, builder=Builder(self.state), saying=Saying(self.page, "abc"), adopt=self.adopt
         )
         task = asyncio.create_task(follower.run())
         try:
