@@ -247,13 +247,16 @@ class Exchange(Answering):
                 self._backend_failed(Stage.BODY, Kind.CUT)
             return
         stale = connection.uses > 1 and not self._partial and not self._interim
-        if stale and self._replay is not None and self.head.method in IDEMPOTENT:
+        unchanged = self.traffic.latch() is self._latch
+        # What the one system may have done already must not be done again by the other: idempotent is said of one system.
+        again = IDEMPOTENT if unchanged else SAFE
+        if stale and self._replay is not None and self.head.method in again:
             # A keep-alive connection that the backend closed just as the request went out (RFC 9110 §9.2.2).
             # A fresh connection can't be stale, so this happens once.
             self._waiting, self._replay = self._replay, b""
-            if self.traffic.latch() is not self._latch:
-                self._decide_anew()
-            else:
+            if unchanged:
                 self._ask(self._endpoint)
+            else:
+                self._decide_anew()
             return
         self._backend_failed(Stage.HEAD if self.request_done else Stage.REQUEST, Kind.CUT)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from proxy.traffic.limits import Limits
+from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.wire import Node, RawBackend, eventually, full_backlog
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -157,6 +158,30 @@ def test_a_stale_connection_is_replaced_without_the_client_noticing(node: Node, 
             backend.send(OK)
             assert client.answer()[0] == 200
     assert node.count("strangler_retries_total") == 1
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"GET", 200), (b"PUT", 502)])
+def test_after_a_rollback_a_stale_connection_sends_only_safe_methods_to_the_other_system(
+    node: Node, legacy: RawBackend, new: RawBackend, method: bytes, status: int
+) -> None:
+    with node.client() as client:
+        client.send(b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
+        backend = new.accept()
+        backend.head()
+        backend.send(OK)
+        client.answer()
+        client.send(method, b" /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
+        backend.head()
+        node.do(lambda: setattr(node, "latch", EVERYTHING))
+        backend.reset()
+        if status == 200:
+            with legacy.accept() as backend:
+                backend.head()
+                backend.send(OK)
+                assert client.answer()[0] == 200
+        else:
+            assert client.answer()[0] == status
+            assert not legacy.has_caller()
 
 
 def test_what_may_not_happen_twice_is_not_sent_twice(node: Node, legacy: RawBackend) -> None:
