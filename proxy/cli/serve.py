@@ -51,6 +51,11 @@ from proxy.cli.options import Failed, files_options, state_option
     help="The longest that requests in flight are waited for at the end.",
 )
 @click.option("--last-good", is_flag=True, help="Start although files are broken: with their last good versions.")
+@click.option(
+    "--flags-readonly",
+    is_flag=True,
+    help="Flags belong to somebody else: `canary` prints the patch, and writes nothing.",
+)
 def serve(
     listen: str,
     ops: str,
@@ -62,6 +67,7 @@ def serve(
     drain_s: float,
     *,
     last_good: bool,
+    flags_readonly: bool,
 ) -> None:
     """Run the proxy.
 
@@ -100,6 +106,7 @@ def serve(
         workers=workers,
         access_log=access_log,
         last_good=last_good,
+        flags_readonly=flags_readonly,
         drain_s=drain_s,
     )
     try:

@@ -22,6 +22,7 @@ class Settings:
     workers: int = 1
     access_log: str = "-"  # a path, "-" for standard output, or "off"
     last_good: bool = False
+    flags_readonly: bool = False
     drain_s: float = 30.0  # the longest that requests in flight are waited for
 
     @property

@@ -219,6 +219,16 @@ class Node:
         assert answer.status_code == 200, answer.text
         return answer.text
 
+    def get_afresh(self, path: str, account: str) -> str:
+        """Who answers on a connection of its own: with several workers any of them may take it."""
+        with self.client() as client:
+            return client.get(self.url + path, headers={"Cookie": f"acct={account}"}).text
+
+    @staticmethod
+    def client() -> httpx.Client:
+        """Another client, with connections of its own."""
+        return httpx.Client(trust_env=False, timeout=20)
+
     def readyz(self) -> Any:
         """The body, or None while control is away."""
         try:
