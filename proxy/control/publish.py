@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +51,11 @@ class Publisher:
             directory.mkdir(mode=0o700, exist_ok=True)
 
     @property
+    def pages(self) -> Sequence[Page[Confirmed]]:
+        """The workers' pages."""
+        return self._confirmations
+
+    @property
     def posted(self) -> Posted | None:
         """What workers are told to run."""
         return self._board.read()
@@ -87,13 +92,17 @@ class Publisher:
         """The supervisor's note."""
         return self._roster.read()
 
-    def remove_old(self) -> None:
-        """Remove plans and tables that no worker runs; the last few plans stay.
+    def remove_old(self, judging: Iterable[str] = ()) -> None:
+        """Remove plans and tables that no worker runs and no rollback was thrown under; the last few plans stay.
+
+        Args:
+            judging: names of the plans that rollbacks were thrown under.
 
         Raises:
             OSError: a file can't be removed.
         """
         used = {note.plan for page in self._confirmations if (note := page.read()) is not None}
+        used.update(judging)
         if (posted := self.posted) is not None:
             used.add(posted.plan)
         plans = sorted(self._state.plans.glob("*.plan"), key=lambda path: path.stat().st_mtime_ns, reverse=True)

@@ -1,0 +1,111 @@
+"""`rollback` and `release`, as control does them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from proxy.control.commands import Refused
+from proxy.control.journal import Journal
+from proxy.control.keeper import Keeper
+from proxy.control.latchfile import CannotWrite, LatchStore
+from proxy.control.obeying import LOOK_S, WAIT_S, Obeying
+from proxy.control.publish import Publisher
+from proxy.control.reload import Reloader
+from proxy.control.rollback import Asked, Change, names_of_running, refused_event, running_plan
+from proxy.control.scopes import UnknownName, joined, names_of
+from proxy.core.latch import CannotRelease
+from proxy.core.layout import StateDir
+
+_USAGE: Final = 2
+_SAVED_WITHIN_S: Final = 1.0
+
+
+class LatchCommands:
+    """What both commands need, and the way from a wish to an answer."""
+
+    def __init__(
+        self,
+        *,
+        state: StateDir,
+        store: LatchStore,
+        keeper: Keeper,
+        publisher: Publisher,
+        reloader: Reloader,
+        journal: Journal,
+    ) -> None:
+        self._state = state
+        self._store = store
+        self._keeper = keeper
+        self._publisher = publisher
+        self._reloader = reloader
+        self._journal = journal
+        self._one_at_a_time = asyncio.Lock()
+
+    async def throw(self, arguments: dict[str, Any], by_uid: int) -> Any:
+        """Put a rollback in force."""
+        return await self._change(arguments, by_uid, "rollback", self._throw)
+
+    async def release(self, arguments: dict[str, Any], by_uid: int) -> Any:
+        """End a rollback."""
+        # A worker that saw STATE/ROLLBACK and has not seen the entry for it yet would hold on to what it saw.
+        await self._obeyed(Obeying(self._publisher, self._store.present().epoch, 0.0))
+        return await self._change(arguments, by_uid, "release", Change.release)
+
+    def _throw(self, change: Change) -> None:
+        plan = self._reloader.standing.plan
+        running = names_of_running(self._state, running_plan(self._publisher))
+        change.throw(joined(running, None if plan is None else names_of(plan)))
+
+    async def _change(self, arguments: dict[str, Any], by_uid: int, what: str, do: Callable[[Change], None]) -> Any:
+        try:
+            asked = msgspec.convert(arguments, Asked)
+        except msgspec.ValidationError as error:
+            raise Refused(f"not a scope with a reason: {error}", _USAGE) from error
+        change = Change(store=self._store, publisher=self._publisher, journal=self._journal, asked=asked, uid=by_uid)
+        async with self._one_at_a_time:
+            try:
+                await asyncio.to_thread(do, change)
+            except (UnknownName, CannotRelease, CannotWrite) as error:
+                self._journal.record(refused_event(asked, by_uid, str(error), what))
+                raise Refused(str(error), _USAGE if isinstance(error, UnknownName) else 1) from error
+        on_disk, _ = await asyncio.gather(
+            self._keeper.saved(change.epoch, _SAVED_WITHIN_S), self._obeyed(change.obeying)
+        )
+        return msgspec.to_builtins(change.answer(on_disk=on_disk, trouble="" if on_disk else self._keeper.trouble))
+
+    @staticmethod
+    async def _obeyed(obeying: Obeying) -> None:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + WAIT_S
+        while not obeying.look() and loop.time() < deadline_s:  # noqa: ASYNC110 - pages send no events
+            await asyncio.sleep(LOOK_S)
+
+
+class RollbackCommand:
+    """Throws the latch."""
+
+    name = "rollback"
+
+    def __init__(self, commands: LatchCommands) -> None:
+        self._commands = commands
+
+    async def run(self, arguments: dict[str, Any], *, by_uid: int) -> Any:
+        """Do it."""
+        return await self._commands.throw(arguments, by_uid)
+
+
+class ReleaseCommand:
+    """Ends exactly one rollback."""
+
+    name = "release"
+
+    def __init__(self, commands: LatchCommands) -> None:
+        self._commands = commands
+
+    async def run(self, arguments: dict[str, Any], *, by_uid: int) -> Any:
+        """Do it."""
+        return await self._commands.release(arguments, by_uid)
