@@ -58,6 +58,7 @@ def throw_without_control(state: StateDir, asked: Asked, routes: Path, flags: Pa
         deadline_s = time.monotonic() + WAIT_S
         while not change.obeying.look() and time.monotonic() < deadline_s:
             time.sleep(LOOK_S)
+        change.witness()
         saving.join(_SAVED_WITHIN_S)
         if saving.is_alive():
             trouble.append("the disk doesn't answer")

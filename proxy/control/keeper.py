@@ -51,7 +51,10 @@ class Keeper:
         file = self._store.file()
         if file is None and self._store.held() is None:
             _log.warning("no latch.json: nothing is rolled back (this is the first start here, or the state was lost)")
-        self._reconcile()
+        try:
+            self._reconcile()
+        except CannotWrite as error:
+            self._complain(str(error))
         latch = self._store.present()
         for entry in latch.entries:
             _log.warning(

@@ -112,6 +112,12 @@ class LatchStore:
         held, file = self.held(), self.file()
         return prevailing([*([] if held is None else [held.latch]), *([file] if isinstance(file, Latch) else [])])
 
+    def judging(self) -> tuple[str, ...] | None:
+        """The plans that entries were thrown under; None: the file can't be read, and may name others."""
+        if isinstance(self.file(), LatchUnreadable):
+            return None
+        return tuple(entry.plan for entry in self.present().entries if entry.plan is not None)
+
     def sightings(self) -> tuple[int, ...]:
         """Slots of workers that saw STATE/ROLLBACK, and for whom no entry stands for it yet."""
         notes = [(slot, page.read()) for slot, page in enumerate(self._confirmations)]

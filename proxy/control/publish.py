@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,8 +41,18 @@ class Publisher:
         board: Page[Posted],
         roster: Page[Roster],
         confirmations: Sequence[Page[Confirmed]],
+        judging: Callable[[], Iterable[str] | None] = tuple,
     ) -> None:
-        """Publish nothing yet; what stands on the board stays."""
+        """Publish nothing yet; what stands on the board stays.
+
+        Args:
+            state: where plans and tables stand.
+            board: written.
+            roster: the supervisor's.
+            confirmations: the workers', by slot.
+            judging: names the plans that rollbacks were thrown under; None: that can't be known now.
+        """
+        self._judging = judging
         self._state = state
         self._board = board
         self._roster = roster
@@ -92,16 +102,16 @@ class Publisher:
         """The supervisor's note."""
         return self._roster.read()
 
-    def remove_old(self, judging: Iterable[str] = ()) -> None:
+    def remove_old(self) -> None:
         """Remove plans and tables that no worker runs and no rollback was thrown under; the last few plans stay.
-
-        Args:
-            judging: names of the plans that rollbacks were thrown under.
 
         Raises:
             OSError: a file can't be removed.
         """
         used = {note.plan for page in self._confirmations if (note := page.read()) is not None}
+        judging = self._judging()
+        if judging is None:
+            return
         used.update(judging)
         if (posted := self.posted) is not None:
             used.add(posted.plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -74,6 +74,7 @@ class Change:
         self._asked = asked
         self._uid = uid
         self._began_s = time.monotonic()
+        self._event = ""
         self._answer: Thrown
         self.obeying: Obeying
 
@@ -152,6 +153,13 @@ class Change:
             ms=round((time.monotonic() - self._began_s) * 1000, 1),
         )
 
+    def witness(self) -> None:
+        """Note in the journal which workers have it; control has somebody who does that for every event."""
+        for answer in self.obeying.answers.values():
+            if answer.ms is not None and not answer.ended:
+                at_s = time.time() - (time.monotonic() - self._began_s) + answer.ms / 1000
+                self._journal.confirmed(self._event, answer.slot, at_s)
+
     @property
     def epoch(self) -> int:
         """What the workers shall confirm."""
@@ -167,13 +175,13 @@ class Change:
     def _record(self, action: Action, entry: Entry, changed: Changed) -> None:
         for one in changed.entered:
             self._journal.record(entered_event(one, changed))
-        self._journal.record(
+        self._event = self._journal.record(
             Event(
                 action=action,
                 by=name_of(self._uid),
                 uid=self._uid,
                 reason=self._asked.reason,
-                scope=scope_data(entry.scope),
+                scope=msgspec.to_builtins(entry.scope),
                 before=ids_of(changed.before),
                 after=ids_of(changed.latch),
                 epoch=changed.latch.epoch,
@@ -189,7 +197,7 @@ def refused_event(asked: Asked, uid: int, why: str, what: str) -> Event:
         by=name_of(uid),
         uid=uid,
         reason=why,
-        scope=scope_data(asked.scope),
+        scope=msgspec.to_builtins(asked.scope),
         after={"asked": what, "id": asked.id, "reason": asked.reason},
     )
 
@@ -200,17 +208,12 @@ def entered_event(entry: Entry, changed: Changed) -> Event:
         action=Action.ROLLBACK,
         by=entry.by,
         reason=entry.reason,
-        scope=scope_data(entry.scope),
+        scope=msgspec.to_builtins(entry.scope),
         before=ids_of(changed.before),
         after=ids_of(changed.latch),
         epoch=changed.latch.epoch,
         plan=entry.plan,
     )
-
-
-def scope_data(scope: Scope) -> dict[str, Any]:
-    """A scope's given keys."""
-    return {key: value for key, value in msgspec.structs.asdict(scope).items() if value is not None}
 
 
 def ids_of(latch: Latch) -> list[str]:

@@ -7,7 +7,7 @@ Everything here is values; who reads and writes the file is `proxy.control.latch
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ VERSION: Final = 1
 """The version of the latch file; a file of another one means that everything is rolled back."""
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a rollback covers; given keys narrow it, an empty scope is everything."""
 
     area: str | None = None
@@ -113,10 +113,7 @@ _decode_held: Final = msgspec.json.Decoder(Held)
 
 def encode_latch(latch: Latch) -> bytes:
     """The file's text: indented, for it is read at three in the morning."""
-    plain: dict[str, Any] = msgspec.to_builtins(latch)
-    for entry in plain["entries"]:
-        entry["scope"] = {key: value for key, value in entry["scope"].items() if value is not None}
-    return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(latch), indent=2) + b"\n"
 
 
 def decode_latch(text: bytes) -> Latch:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import json
 import logging
 import os
 import select
@@ -24,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from proxy.core.pages import Confirmed, Page, Posted, Roster
+from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
 from proxy.supervise.assignment import Assignment, Settings
 from proxy.supervise.children import Child, Stillness
 from proxy.supervise.lock import StateLock
@@ -33,6 +34,7 @@ from proxy.supervise.sockets import BACKLOG, show_address
 
 _TICK_S: Final = 0.1
 _STILL_TICKS: Final = 100  # 10 s of our own ticks: a paused machine doesn't tick and kills nobody
+_STILL_TICKS_UNCONFIRMED: Final = 10  # while the latch waits for it: a rollback counts on this
 _STILL_TICKS_AT_START: Final = 300  # importing on a machine that swaps
 _GRACE_S: Final = 5.0  # beyond the drain, before a child is killed
 _CONTROL_GRACE_S: Final = 5.0
@@ -87,6 +89,7 @@ class Supervisor:
         self._confirmations = [
             Page(map_page(state.worker(slot), writable=False), Confirmed) for slot in range(settings.workers)
         ]
+        self._latch = LatchEpoch(TextPage(map_page(state.latch_page, writable=False)))
         self._listen_at = show_address(traffic[0])
         self._ops_at = show_address(ops)
         self._life, self._life_end = os.pipe()  # children hold the first; only we hold the second
@@ -233,14 +236,14 @@ class Supervisor:
         return True
 
     def _watch_heartbeats(self) -> None:
-        for slot, child in enumerate(self._workers):
+        notes = [page.read() for page in self._confirmations]
+        # The file may have been written by hand while control is dead: then other workers know of it first.
+        epoch = max(self._latch.look(), *(note.epoch for note in notes if note is not None), 0)
+        for slot, (child, note) in enumerate(zip(self._workers, notes, strict=True)):
             if not child.pid:
                 continue
-            page = self._confirmations[slot]
-            note = page.read()
-            begun = note is not None and note.pid == child.pid
-            still = self._stillness[slot].tick(page.beats)
-            if still >= (_STILL_TICKS if begun else _STILL_TICKS_AT_START):
+            still = self._stillness[slot].tick(self._confirmations[slot].beats)
+            if still >= _patience(note, child.pid, epoch):
                 _log.error("%s: no heartbeat for %.0f s; it is killed", child.name, still * _TICK_S)
                 self._stillness[slot].ticks = 0
                 child.tell(signal.SIGKILL)
@@ -273,6 +276,36 @@ class Supervisor:
                 worker_pids=tuple(child.pid for child in self._workers),
             )
         )
+
+
+def _patience(note: Confirmed | None, pid: int, epoch: int) -> int:
+    """For how many ticks a worker's heartbeat may stand still.
+
+    Args:
+        note: what its page says.
+        pid: of the process that runs there.
+        epoch: the latest of the latch.
+    """
+    if note is None or note.pid != pid:
+        return _STILL_TICKS_AT_START  # it has not begun, and sends nothing anywhere
+    return _STILL_TICKS if note.epoch >= epoch else _STILL_TICKS_UNCONFIRMED
+
+
+class LatchEpoch:
+    """The epoch of the latch, read only when its page has changed."""
+
+    def __init__(self, page: TextPage) -> None:
+        self._page = page
+        self._version = 0
+        self._epoch = 0
+
+    def look(self) -> int:
+        """The epoch; 0: none yet."""
+        version = self._page.version
+        if version != self._version and (text := self._page.read_text()) is not None:
+            self._version = version
+            self._epoch = json.loads(text)["latch"]["epoch"]
+        return self._epoch
 
 
 # -- waiting for signals -------------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.pages import Confirmed, Page
+from proxy.core.latch import Held, Latch, encode_held
+from proxy.core.layout import StateDir
+from proxy.core.pages import Confirmed, Page, TextPage
 from proxy.supervise.assignment import Settings
 from proxy.supervise.children import Child
 from proxy.supervise.lock import take_state
@@ -36,8 +38,9 @@ class Recorded(Child):
 class Watched:
     """A supervisor with one worker that never really runs."""
 
-    def __init__(self, supervisor: Supervisor, page: Page[Confirmed]) -> None:
+    def __init__(self, supervisor: Supervisor, state: StateDir, page: Page[Confirmed]) -> None:
         self.page = page
+        self.latch = TextPage(map_page(state.latch_page, writable=True))
         self.worker = Recorded()
         self._supervisor = supervisor
         supervisor._workers = [self.worker]
@@ -56,7 +59,9 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
         traffic, ops = (stack.enter_context(sock) for sock in bind("127.0.0.1:0") + bind("127.0.0.1:0"))
         supervisor = Supervisor(settings, lock, [traffic], ops, say=lambda _: None)
         stack.callback(remove_run, settings.state_dir)
-        yield Watched(supervisor, Page(map_page(settings.state_dir.worker(0), writable=True), Confirmed))
+        yield Watched(
+            supervisor, settings.state_dir, Page(map_page(settings.state_dir.worker(0), writable=True), Confirmed)
+        )
 
 
 def test_a_worker_whose_heart_stands_still_for_ten_seconds_of_ticks_is_killed(watched: Watched) -> None:
@@ -82,3 +87,30 @@ def test_a_worker_that_has_not_begun_is_given_more_time(watched: Watched) -> Non
     assert watched.worker.told == []
     watched.ticks(1)
     assert watched.worker.told == [signal.SIGKILL]
+
+
+def test_a_worker_that_stands_still_while_the_latch_waits_for_it_is_killed_after_a_second(watched: Watched) -> None:
+    watched.page.write(Confirmed(pid=4711, start_id="a", epoch=3))
+    watched.page.beat()
+    watched.latch.write_text(encode_held(Held(latch=Latch(epoch=4))))
+    watched.ticks(10)
+    assert watched.worker.told == []
+    watched.ticks(1)
+    assert watched.worker.told == [signal.SIGKILL]
+
+
+def test_a_worker_that_has_confirmed_the_latch_is_given_its_ten_seconds(watched: Watched) -> None:
+    watched.page.write(Confirmed(pid=4711, start_id="a", epoch=4))
+    watched.page.beat()
+    watched.latch.write_text(encode_held(Held(latch=Latch(epoch=4))))
+    watched.ticks(100)
+    assert watched.worker.told == []
+
+
+def test_a_worker_that_beats_is_not_killed_for_an_epoch_it_has_not_confirmed(watched: Watched) -> None:
+    watched.page.write(Confirmed(pid=4711, start_id="a", epoch=3))
+    watched.latch.write_text(encode_held(Held(latch=Latch(epoch=4))))
+    for _ in range(5):
+        watched.ticks(9)
+        watched.page.beat()
+    assert watched.worker.told == []
