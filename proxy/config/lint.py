@@ -11,6 +11,7 @@ from proxy.config.targeting import operation_of
 from proxy.core.bucketing import MOST_WEIGHT
 from proxy.core.facts import READABLE
 from proxy.core.logic import OPERATORS
+from proxy.core.model import SHARE_TOTAL_BP
 
 if TYPE_CHECKING:
     from proxy.config.targeting import Step
@@ -28,6 +29,9 @@ ARGUMENTS: Final[dict[str, tuple[int, int]]] = {
 
 _OVER_ITEMS: Final = frozenset(("all", "filter", "map", "none", "reduce", "some"))
 _COMPARING: Final = frozenset(("!=", "!==", "<", "<=", "==", "===", ">", ">=", "in"))
+_GIVES_TRUTH: Final = _COMPARING | {"!", "!!", "all", "ends_with", "none", "sem_ver", "some", "starts_with"}
+_PAIR: Final = 2
+_USUAL_TOTALS: Final = (100, SHARE_TOTAL_BP)
 _TEXT_FACTS: Final = frozenset(("account", "region", "targetingKey"))
 _VERSION_OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=", "^", "~")
 
@@ -49,13 +53,39 @@ class Lint:
         self._timed = timed
 
     def check(self, steps: list[Step]) -> None:
-        """Check every clause."""
+        """Check every clause, and how they follow each other."""
         for step in steps:
+            self._alternates(step)
             if step.when is not None:
                 self._expression(step.when, over_items=False)
             if step.then is not None:
                 self._outcome(step.then)
                 self._expression(step.then, over_items=False)
+        if steps:
+            self._for_everyone(steps[-1])
+
+    # -- the order of clauses: a line too few leaves a flag that is legal and does something else
+
+    def _alternates(self, step: Step) -> None:
+        if isinstance(step.when, Scalar) and isinstance(step.when.value, str) and step.when.text in self._variants:
+            told = f"{quoted(step.when.text)} stands where a condition belongs, and always holds; is a line missing before it?"
+            self._tell("out-of-step", step.when, told)
+        found = operation_of(step.then)
+        if found is not None and found[0] in _GIVES_TRUTH and not {"true", "false"} & self._variants.keys():
+            told = f"a condition stands where an outcome belongs, and {quoted(found[0])} names no variant; is a line missing before it?"
+            self._tell("out-of-step", found[2], told)
+
+    def _for_everyone(self, last: Step) -> None:
+        asked, given = operation_of(last.when), operation_of(last.then)
+        if asked is None or given is None or asked[0] != "in" or given[0] != "fractional" or len(asked[1]) != _PAIR:
+            return
+        name = asked[1][0]
+        if isinstance(name, Scalar) and _variable_name(asked[1][1]) == "segments":
+            told = (
+                f"the share is asked only for {name.text}, and everyone else gets defaultVariant; "
+                'is "new" or "legacy" missing before it?'
+            )
+            self._tell("share-for-some", given[2], told)
 
     def _tell(self, code: str, node: Node, text: str) -> None:
         self._report.tell(code, node, self._where, text)
@@ -155,10 +185,23 @@ class Lint:
         if len(known) == len(shares) and not 0 < sum(known) <= MOST_WEIGHT:
             told = f"the shares add up to {sum(known)}; they must add up to 1 to {MOST_WEIGHT}"
             self._tell("bad-total", shares[0], told)
+        elif len(known) == len(shares) and sum(known) not in _USUAL_TOTALS:
+            self._odd_total(shares, known)
         values = [self._value_of(share) for share in shares]
         if "new" in values and "legacy" in values and values.index("legacy") < values.index("new"):
             told = "legacy stands first, so another share moves accounts that had moved already; put new first"
             self._tell("swapped", shares[values.index("legacy")], told)
+
+    def _odd_total(self, shares: list[Node], weights: list[int]) -> None:
+        """Legal, but whoever changed one weight alone gets another share than the one that stands there."""
+        if not any(isinstance(share, Sequence) and len(share.items) == _PAIR for share in shares):
+            return  # [[new], [legacy]]: equal parts, without numbers to misread
+        total = sum(weights)
+        of_new = sum(w for w, share in zip(weights, shares, strict=True) if self._value_of(share) == "new")
+        listed = f"{', '.join(map(str, weights[:-1]))} and {weights[-1]}" if len(weights) > 1 else str(weights[0])
+        share = f"{100 * of_new / total:.2f}".rstrip("0").rstrip(".")
+        told = f"{listed} add{'s' if len(weights) == 1 else ''} up to {total}, so new gets {share} %; make them add up to 100 (or 10000)"
+        self._tell("odd-total", shares[0], told)
 
     def _weight(self, share: Node) -> int | None:
         """A share's weight; None when it is computed or wrong."""

@@ -135,6 +135,11 @@ def test_a_json_file_says_the_same_as_a_yaml_file() -> None:
         ("if: [{sem_ver: [{var: region}, is, 1.0.0]}, new]", "unknown-value"),
         ("if: [{in: [pilot, {var: segments}]}, new]", "unknown-segment"),
         ("if: [{var: claims.tier}, new]", "not-yet"),
+        ("fractional: [[new, 1], [legacy, 100]]", "odd-total"),
+        ("fractional: [[new, 50], [legacy, 49]]", "odd-total"),
+        ("fractional: [[new, 5000], [legacy, 5001]]", "odd-total"),
+        ("if: [{in: [pilots, {var: segments}]}, {in: [pilots, {var: segments}]}, new]", "out-of-step"),
+        ("if: [{in: [pilots, {var: segments}]}, legacy, new, legacy]", "out-of-step"),
     ],
 )
 def test_what_is_wrong_inside_targeting_is_found_at_any_depth(targeting: str, code: str) -> None:
@@ -148,6 +153,10 @@ def test_what_is_wrong_inside_targeting_is_found_at_any_depth(targeting: str, co
         'if: [{"==": [{var: $flagd.flagKey}, orders]}, new]',
         "fractional: [[new], [legacy]]",
         "fractional: [{cat: [{var: region}, x]}, [new, 5], [legacy, 95]]",
+        "fractional: [[new, 0], [legacy, 100]]",
+        "fractional: [[new, 250], [legacy, 9750]]",
+        "if: [{in: [pilots, {var: segments}]}, {fractional: [[new, 5], [legacy, 95]]}, legacy]",
+        'if: [{"==": [{var: region}, DE]}, {fractional: [[new, 5], [legacy, 95]]}]',
         'if: [{some: [{var: segments}, {"==": [{var: ""}, pilots]}]}, new]',
         'if: [{reduce: [[1, 2], {"+": [{var: current}, {var: accumulator}]}, 0]}, new]',
     ],
