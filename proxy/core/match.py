@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 import re2
 
 from proxy.core.model import Backend
-from proxy.core.pattern import Capture, PathPattern, Template
+from proxy.core.override import override
+from proxy.core.pattern import Capture, PathPattern, Template, compile_regex
 
 if TYPE_CHECKING:
     from proxy.core.decision import Trace
@@ -89,7 +90,7 @@ class Trie:
 
     def __init__(self) -> None:
         self.root = Node()
-        self._sets: list[tuple[re2.Set, list[LiveRoute]]] = []
+        self._sets: list[tuple[Expressions, list[LiveRoute]]] = []
         self._waiting: list[LiveRoute] = []
 
     def add(self, route: LiveRoute) -> None:
@@ -115,24 +116,16 @@ class Trie:
 
     def seal(self) -> None:
         """Compile the expressions that wait; every trie is sealed before it is used."""
-        if not self._waiting:
-            return
-        options = re2.Options()
-        options.log_errors = False
-        expressions = re2.Set.FullMatchSet(options)
-        for route in self._waiting:
-            expressions.Add(route.pattern.regex)
-        expressions.Compile()
-        self._sets.append((expressions, self._waiting))
-        self._waiting = []
+        if self._waiting:
+            self._sets += _compile_sets(self._waiting)
+            self._waiting = []
 
     def find(self, path: str, parts: Sequence[str], facts: Facts, trace: Trace | None) -> LiveRoute | None:
         """The first candidate that accepts."""
         found = _walk(self.root, parts, 0, facts, trace)
         if found is None and self._sets:
             for expressions, routes in self._sets:
-                matched: list[int] = expressions.Match(path) or []  # None when none does
-                for i in sorted(matched):  # in file order
+                for i in expressions.matching(path):
                     candidate = routes[i]
                     if candidate.accepts(facts, trace):
                         return candidate
@@ -173,6 +166,53 @@ def _walk(node: Node, parts: Sequence[str], at: int, facts: Facts, trace: Trace 
         if (not route.conditions and trace is None) or route.accepts(facts, trace):
             return route
     return None
+
+
+class Expressions:
+    """Several expressions that are matched in one pass.
+
+    Raises:
+        re2.error: together they take more memory than RE2 allows a set.
+    """
+
+    __slots__ = ("_set",)
+
+    def __init__(self, expressions: Sequence[str]) -> None:
+        options = re2.Options()
+        options.log_errors = False
+        self._set = re2.Set.FullMatchSet(options)
+        for expression in expressions:
+            self._set.Add(expression)
+        self._set.Compile()
+
+    def matching(self, path: str) -> list[int]:
+        """The positions of those that match the whole path, ascending: file order."""
+        return sorted(self._set.Match(path) or ())  # None when none does
+
+
+class LoneExpression(Expressions):
+    """One that is too large for any set."""
+
+    __slots__ = ("_expression",)
+
+    def __init__(self, expression: str) -> None:
+        self._expression = compile_regex(expression)
+
+    @override
+    def matching(self, path: str) -> list[int]:
+        return [0] if self._expression.fullmatch(path) is not None else []
+
+
+def _compile_sets(routes: list[LiveRoute]) -> list[tuple[Expressions, list[LiveRoute]]]:
+    """As few sets as RE2's memory allows: each expression compiles alone, many large ones may not together."""
+    expressions = [route.pattern.regex or "" for route in routes]
+    try:
+        return [(Expressions(expressions), routes)]
+    except re2.error:
+        if len(routes) == 1:
+            return [(LoneExpression(expressions[0]), routes)]
+        half = len(routes) // 2
+        return _compile_sets(routes[:half]) + _compile_sets(routes[half:])
 
 
 class Hosts:
