@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.override import override
 from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
 
 
@@ -61,6 +62,24 @@ def test_a_writer_killed_half_way_leaves_no_note_and_its_successor_writes_over_i
     successor.write(Posted(generation=2, plan="cd" * 32))
     assert page.read() == Posted(generation=2, plan="cd" * 32)
     assert page.version % 2 == 0
+
+
+def test_a_reader_that_meets_a_writer_at_work_reads_the_note_once_it_is_whole() -> None:
+    buffer, page = board()
+    page.write(Posted(generation=1, plan="ab" * 32))
+    words = memoryview(buffer).cast("Q")
+    looks = 0
+
+    class Meeting(Page[Posted]):
+        @override
+        def _look(self) -> bytes | None:
+            nonlocal looks
+            looks += 1
+            words[0] += {1: 1, 5: 1}.get(looks, 0)  # the writer begins before the first look and ends before the fifth
+            return super()._look()
+
+    assert Meeting(memoryview(buffer), Posted).read() == Posted(generation=1, plan="ab" * 32)
+    assert looks == 5
 
 
 def test_a_note_that_does_not_fit_is_refused_and_the_old_one_stays() -> None:
