@@ -159,6 +159,9 @@ def read_request_head(raw: bytes, header_count: int = 100) -> RequestHead:
     elif host not in _hosts and not _is_host(host):
         raise BadMessage("malformed Host")
     head.host = host
+    if b"#" in target:
+        # RFC 9112 §3.2: no form of a target has a fragment. We would match it, a backend may cut it off.
+        raise BadMessage("the target has a fragment")
     head.target = target if target[:1] == b"/" else _origin_form(head, target)
     if b"transfer-encoding" in values or b"content-length" in values:
         head.body = _request_body(head)

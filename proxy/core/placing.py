@@ -37,6 +37,8 @@ def place(
     facts.area = facts.route_id = None
     facts.forget_segments()
     facts.host, tries = generation.host_entry(head.host)
+    if head.target == b"*":
+        tries = ()  # OPTIONS * asks about the server, not about a path (RFC 9110 §9.3.7)
     path, readings = split_path(head.target.partition(b"?")[0])
     facts.path = path
     facts.parts = parts = path[1:].split("/")

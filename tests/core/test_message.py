@@ -45,6 +45,8 @@ GET = b"GET / HTTP/1.1\r\nHost: shop"
         (b"GET / HTTP/1.2\r\nHost: a", 505),
         (b"GET * HTTP/1.1\r\nHost: a", 400),
         (b"GET a HTTP/1.1\r\nHost: a", 400),
+        (b"GET /checkout#x HTTP/1.1\r\nHost: a", 400),
+        (b"GET http://a/x?y#z HTTP/1.1\r\nHost: a", 400),
         (b"GET ftp://a/ HTTP/1.1\r\nHost: a", 400),
         (b"GET http://b/ HTTP/1.1\r\nHost: a", 400),
         (b"GET http://u@a/ HTTP/1.1\r\nHost: a", 400),
