@@ -21,7 +21,9 @@ FRAMING_HEADERS: Final = frozenset(
 )  # fmt: skip
 """RFC 9110 §7.6.1, RFC 9112 §6: they hold for one connection, and the proxy writes them itself."""
 
-OWN_HEADERS: Final = FRAMING_HEADERS | {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
+OWN_HEADERS: Final = FRAMING_HEADERS | {
+    *("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id")
+}
 """With those that say who came before the proxy."""
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _NO_CONTENT: Final = 204
 _KNOWN_OPTIONS: Final = frozenset({b"close", b"keep-alive"})
+_OURS: Final = frozenset({b"x-strangler", b"x-strangler-error"})  # only the proxy says who decided, and why
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -34,7 +35,7 @@ class AnswerEditor:
 
     def withholds(self, name: bytes) -> bool:
         """Whether a trailer field of this lower-case name doesn't pass."""
-        return name in HOP_BY_HOP or name in _FRAMING or name in MAPPED
+        return name in _OURS or name in HOP_BY_HOP or name in _FRAMING or name in MAPPED
 
     def write(self, head: AnswerHead, added: bytes, *, route: LiveRoute | None, host: bytes) -> bytes:
         """The head as the client gets it, final CRLF CRLF included.
@@ -64,7 +65,7 @@ class AnswerEditor:
         return b"".join((status_line, b"\r\n", b"\r\n".join(lines), b"\r\n", added, b"\r\n"))
 
     def _learn(self, names: tuple[bytes, ...]) -> _Way:
-        keep = tuple(i for i, name in enumerate(names) if name not in HOP_BY_HOP)
+        keep = tuple(i for i, name in enumerate(names) if name not in HOP_BY_HOP and name not in _OURS)
         way = _Way(None if len(keep) == len(names) else keep, not MAPPED.isdisjoint(names))
         if len(self._ways) < SHAPES_KEPT:
             self._ways[names] = way

@@ -130,6 +130,12 @@ def test_a_backends_own_headers_are_set_and_removed(start: Callable[..., Node], 
     assert request.startswith(b"GET / HTTP/1.1\r\nX-A: 1\r\nX-Edge-Auth: s3cret\r\nHost: inner\r\nX-Forwarded-For: ")
 
 
+def test_only_the_proxy_says_who_answered_and_why(start: Callable[..., Node], legacy: RawBackend) -> None:
+    forged = b"HTTP/1.1 200 OK\r\nX-Strangler: new; a; b; 1\r\nx-strangler-error: forged\r\nContent-Length: 2\r\n\r\nok"
+    _, answer = told(start(), legacy, answer=forged)
+    assert b"strangler" not in answer.lower()
+
+
 def test_a_rewrite_goes_there_and_back(start: Callable[..., Node], new: RawBackend) -> None:
     route = Route(
         id="moved/2",
