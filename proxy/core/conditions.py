@@ -48,7 +48,13 @@ def _each(
 
 def _header(name: str, values: frozenset[bytes]) -> Callable[[Facts], bool]:
     key = name.lower().encode()
-    return lambda facts: not values.isdisjoint(facts.head.all(key))
+
+    def test(facts: Facts) -> bool:
+        if key in facts.generation.identity_headers and not facts.peer_trusted:
+            return False  # from a stranger an identity header is absent, for whoever asks
+        return not values.isdisjoint(facts.head.all(key))
+
+    return test
 
 
 def _cookie(name: str, values: frozenset[bytes]) -> Callable[[Facts], bool]:

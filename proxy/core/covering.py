@@ -78,7 +78,7 @@ def covering(decision: Decision, latch: LiveLatch, peer: str | None) -> Entry | 
     retired = decision.route is not None and decision.route.area.retired
     for live in latch.entries:
         scope = live.entry.scope
-        if not retired and _holds(scope, decision):
+        if not retired and holds(scope, decision):
             return live.entry
         match live.under:
             case Under.RUNNING:
@@ -99,10 +99,11 @@ def _held_then(scope: Scope, decision: Decision, generation: Generation, peer: s
         route = place(facts, generation, decision.head, peer_trusted=trusted)
     except BadMessage:
         return True  # that plan could not have told the area: it can't be judged
-    return not (route is not None and route.area.retired) and _holds(scope, facts)
+    return not (route is not None and route.area.retired) and holds(scope, facts)
 
 
-def _holds(scope: Scope, facts: Facts) -> bool:
+def holds(scope: Scope, facts: Facts) -> bool:
+    """Whether a request lies in a scope, by the generation that placed it; what can't be judged does."""
     unread = facts.standing is Standing.INVALID
     if scope.area is not None and scope.area != facts.area:
         return False
@@ -111,4 +112,4 @@ def _holds(scope: Scope, facts: Facts) -> bool:
     if scope.segment is None:
         return True
     segment = facts.generation.segments.get(scope.segment)
-    return segment is None or (segment.needs_account and unread) or facts.in_segment(scope.segment)
+    return segment is None or unread or facts.in_segment(scope.segment)

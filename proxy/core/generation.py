@@ -163,7 +163,7 @@ class _Builder:
                 made.areas[record.name] = record
             case Segment():
                 table = None if record.accounts is None else self._tables[record.accounts]
-                made.segments[record.name] = lower_segment(record, made.segments, table)
+                made.segments[record.name] = lower_segment(record, table)
             case TableRef():
                 made.tables[record.digest] = record
                 self._tables[record.digest] = Table(self._open_table(record.digest))

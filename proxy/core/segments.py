@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from proxy.core.facts import Facts
@@ -14,31 +14,28 @@ Test = Callable[[Facts], bool]
 
 
 class LiveSegment:
-    """A segment, ready to be asked.
+    """A segment, ready to be asked."""
 
-    Attributes:
-        needs_account: whether membership depends on the account. Then nobody whose identity is invalid
-            belongs to it, whichever way its conditions point.
-    """
+    __slots__ = ("_tests", "name")
 
-    __slots__ = ("_tests", "name", "needs_account")
-
-    def __init__(self, name: str, tests: tuple[Test, ...], *, needs_account: bool) -> None:
+    def __init__(self, name: str, tests: tuple[Test, ...]) -> None:
         self.name: Final = name
-        self.needs_account: Final = needs_account
         self._tests = tests
 
     def holds(self, facts: Facts) -> bool:
-        """Whether the request belongs to it."""
-        if self.needs_account and facts.standing is Standing.INVALID:
+        """Whether the request belongs to it.
+
+        A request whose account or region can't be read belongs to none, whichever way the conditions point: `not`
+        would otherwise take "can't be told" for "is elsewhere".
+        """
+        if facts.standing is Standing.INVALID:
             return False
         return all(test(facts) for test in self._tests)
 
 
-def lower_segment(record: Segment, known: Mapping[str, LiveSegment], table: Table | None) -> LiveSegment:
-    """Lower one segment; the ones it names are lowered already."""
+def lower_segment(record: Segment, table: Table | None) -> LiveSegment:
+    """Lower one segment."""
     tests: list[Test] = []
-    needs_account = record.accounts is not None or record.attributes is not None
     # Cheap tests first: all of them must hold.
     if record.regions is not None:
         regions = frozenset(record.regions)
@@ -62,6 +59,4 @@ def lower_segment(record: Segment, known: Mapping[str, LiveSegment], table: Tabl
     if record.none_of is not None:
         none_of = record.none_of
         tests.append(lambda facts: not any(facts.in_segment(name) for name in none_of))
-    for names in (record.any_of, record.all_of, record.none_of):
-        needs_account = needs_account or any(known[name].needs_account for name in names or ())
-    return LiveSegment(record.name, tuple(tests), needs_account=needs_account)
+    return LiveSegment(record.name, tuple(tests))

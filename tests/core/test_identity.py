@@ -158,3 +158,15 @@ def test_segments_hold_lists_attributes_regions_and_each_other(
 def test_an_unreadable_identity_belongs_to_no_segment_that_asks_for_accounts_whichever_way() -> None:
     decision = ask(with_register(segments=SEGMENTS), "/", headers="X-Account-Id: a\nX-Account-Id: b\nX-Region: DE")
     assert decision.value("segments") == []
+
+
+@pytest.mark.parametrize("region", ["x" * 257, "a\nX-Region: b"])
+def test_an_unreadable_region_is_in_no_segment_either(region: str) -> None:
+    segments = (
+        Segment(name="elsewhere", place="p", none_of=("dach",)),
+        Segment(name="dach", place="p", regions=("DE",)),
+    )
+    identity = Identity(trusted_from=("10.0.0.0/8",), region=(source("header:X-Region"),))
+    made = plan(route("/**", segment=("elsewhere",), to="new"), identity=identity, segments=segments[::-1])
+    assert ask(live(made), "/", headers="X-Region: FR").backend == "new"
+    assert ask(live(made), "/", headers=f"X-Region: {region}").reason is Reason.OTHERWISE

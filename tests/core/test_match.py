@@ -178,3 +178,24 @@ def test_taking_a_generation_apart_leaves_its_decisions_whole() -> None:
     assert decision.route is not None
     assert decision.route.area.name == "orders"
     assert generation.backends[Backend.NEW].urls
+
+
+def test_expressions_too_large_for_one_set_are_matched_all_the_same() -> None:
+    made = plan(*(route(f"regex:/p{i}/[^/]{{1,255}}/[^/]{{1,255}}", id=f"orders/{i}") for i in range(40)))
+    generation = live(made)
+    assert [ask(generation, path).route_id for path in ("/p0/a/b", "/p39/a/b", "/p7/a")] == [
+        "orders/0",
+        "orders/39",
+        None,
+    ]
+
+
+def test_an_identity_header_of_a_stranger_meets_no_condition() -> None:
+    made = plan(route("/a", headers={"x-account-id": ("acme",)}, to="new"))
+    assert ask(live(made), "/a", account="acme").backend is Backend.NEW
+    assert ask(live(made), "/a", account="acme", trusted=False).backend is Backend.LEGACY
+
+
+def test_asking_about_the_server_matches_no_path() -> None:
+    made = plan(route("/", id="orders/1"), route("regex:.*", id="orders/2"), route("/**", id="orders/3"))
+    assert found(made, "*", method="OPTIONS") is None
