@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.core.jsonvalues import truthy
-from proxy.core.logic import Run, lower, names_read
+from proxy.core.logic import Run, lower, reads_account
 from proxy.core.model import Backend, Reason
 from proxy.core.plan import Clause, Flag
 from proxy.core.ramp import Placed, lower_fractional
@@ -25,12 +25,12 @@ Answer = tuple[Backend, Reason, str | None, int | None, str | None]
 class LiveClause:
     """One clause, ready to run. `record` says where it stands and what it says."""
 
-    __slots__ = ("is_share", "outcome", "predicate", "record")
+    __slots__ = ("outcome", "predicate", "record")
 
     def __init__(self, record: Clause, flag: str) -> None:
         self.record = record
         self.predicate: Run | None = None if record.when is None else lower(record.when, flag)
-        self.outcome, self.is_share = _lower_outcome(record.then, flag)
+        self.outcome = _lower_outcome(record.then, flag)
 
 
 class LiveFlag:
@@ -76,7 +76,7 @@ class LiveFlag:
         if backend is None:
             detail = f"flag {self.key}, clause {clause.record.id} gave {variant!r}, which names no backend"
             return Backend.LEGACY, Reason.FLAG_ERROR, clause.record.id, None, detail
-        return backend, Reason.SHARE if clause.is_share else Reason.CLAUSE, clause.record.id, place, None
+        return backend, Reason.CLAUSE if place is None else Reason.SHARE, clause.record.id, place, None
 
     def _fall_to_default(self, trace: Trace | None) -> Answer:
         if trace is not None:
@@ -135,13 +135,30 @@ def _backend(value: Any) -> Backend | None:
     return Backend(value) if value in ("new", "legacy") else None
 
 
-def _lower_outcome(then: Any, flag: str) -> tuple[Callable[[Any], Placed], bool]:
-    if then is None or isinstance(then, str | bool):
-        fixed: Placed = (then, None)
-        return lambda facts: fixed, False
-    if isinstance(then, dict) and len(then) == 1 and isinstance(shares := then.get("fractional"), list):
-        runs = [lower(share, flag) for share in shares]
-        keyed = bool(shares) and any(name in ("account", "targetingKey", None) for name in names_read(shares[0]))
-        return lower_fractional(shares, runs, flag, reads_account=keyed), True
-    run = lower(then, flag)
-    return lambda facts: (run(facts), None), False
+def _lower_outcome(then: Any, flag: str) -> Callable[[Any], Placed]:
+    """An outcome, with the bucket wherever a percentage decided, also inside further `if`s."""
+    match then:
+        case None | str() | bool():
+            fixed: Placed = (then, None)
+            return lambda facts: fixed
+        case {"fractional": list(shares)} if len(then) == 1:
+            runs = [lower(share, flag) for share in shares]
+            return lower_fractional(shares, runs, flag, reads_account=bool(shares) and reads_account(shares[0]))
+        case {"if": list(parts)} | {"?:": list(parts)} if len(then) == 1:
+            return _lower_choice(parts, flag)
+        case _:
+            run = lower(then, flag)
+            return lambda facts: (run(facts), None)
+
+
+def _lower_choice(parts: list[Any], flag: str) -> Callable[[Any], Placed]:
+    pairs = [(lower(parts[i], flag), _lower_outcome(parts[i + 1], flag)) for i in range(0, len(parts) - 1, 2)]
+    last = _lower_outcome(parts[-1] if len(parts) % 2 else None, flag)
+
+    def choose(facts: Any) -> Placed:
+        for condition, outcome in pairs:
+            if truthy(condition(facts)):
+                return outcome(facts)
+        return last(facts)
+
+    return choose

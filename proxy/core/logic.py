@@ -66,16 +66,29 @@ def check_logic(expression: Any, at: Path = ()) -> Iterator[tuple[Path, str]]:
 
 
 def names_read(expression: Any) -> Iterator[str | None]:
-    """The first part of every name that `var` reads; None for a name that is computed."""
+    """The first part of every name that `var` and `missing` read; None for one that is computed, or stands for all."""
     if isinstance(expression, list):
         for inner in expression:
             yield from names_read(inner)
     elif isinstance(expression, dict):
         for operator, raw in expression.items():
+            arguments = raw if isinstance(raw, list) else [raw]
             if operator == "var":
-                name = raw[0] if isinstance(raw, list) and raw else raw
-                yield str(name).split(".")[0] if isinstance(name, str | int) else None
+                yield _first_part(arguments[0] if arguments else None)
+            elif operator in ("missing", "missing_some"):
+                for argument in arguments[operator == "missing_some" :]:
+                    for name in argument if isinstance(argument, list) else [argument]:
+                        yield _first_part(name)
             yield from names_read(raw)
+
+
+def reads_account(expression: Any) -> bool:
+    """Whether an expression may read the account, under one of its names or together with everything."""
+    return any(name in ("account", "targetingKey", None) for name in names_read(expression))
+
+
+def _first_part(name: Any) -> str | None:
+    return str(name).split(".")[0] or None if isinstance(name, str | int) else None
 
 
 def _call(function: Callable[..., Any], runs: Sequence[Run]) -> Run:
@@ -202,8 +215,7 @@ def _in(arguments: list[Any], flag: str) -> Run:
 
 def _fractional(arguments: list[Any], flag: str) -> Run:
     runs = [lower(argument, flag) for argument in arguments]
-    keyed = bool(arguments) and any(name in ("account", "targetingKey", None) for name in names_read(arguments[0]))
-    place = lower_fractional(arguments, runs, flag, reads_account=keyed)
+    place = lower_fractional(arguments, runs, flag, reads_account=bool(arguments) and reads_account(arguments[0]))
     return lambda data: place(data)[0]
 
 

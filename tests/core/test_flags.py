@@ -154,3 +154,18 @@ def test_every_doubt_ends_at_legacy_and_says_so(made: Any, backend: Backend, rea
 def test_a_timed_flag_reads_the_clock_it_was_given() -> None:
     timed = flag(({">=": [{"var": "$flagd.timestamp"}, 1_700_000_000]}, "new"))
     assert answer(timed) == (Backend.NEW, Reason.CLAUSE)
+
+
+@pytest.mark.parametrize(
+    "by", [{"cat": [{"missing": ["account"]}, "x"]}, {"missing_some": [1, ["targetingKey"]]}, {"cat": [{"var": ""}]}]
+)
+def test_reading_whether_there_is_an_account_is_reading_the_account(by: Any) -> None:
+    assert answer(flag((None, {"fractional": [by, ["new", 1]]})), None) == (Backend.LEGACY, Reason.DEFAULT)
+
+
+def test_a_ramp_inside_further_ifs_tells_its_bucket() -> None:
+    nested = {"if": [{"==": [{"var": "method"}, "GET"]}, {"fractional": [["new", 10_000]]}, "legacy"]}
+    decision = ask(live(plan(route("/a"), flags=(flag((True, nested)),))), "/a", account="acct-1")
+    assert (decision.backend, decision.reason, decision.bucket) == (Backend.NEW, Reason.SHARE, 689)
+    other = ask(live(plan(route("/a"), flags=(flag((True, nested)),))), "/a", account="acct-1", method="POST")
+    assert (other.backend, other.reason, other.bucket) == (Backend.LEGACY, Reason.CLAUSE, None)
