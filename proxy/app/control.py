@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import sys
@@ -11,12 +12,17 @@ from pathlib import Path
 from proxy.admin.ops import ops_app, serve_ops
 from proxy.app.messages import log_to_stderr
 from proxy.app.process import ending
+from proxy.control.canary import CanaryCommand
 from proxy.control.commands import serve_commands
+from proxy.control.editing import Editor
 from proxy.control.handlers import ExplainCommand, StatusCommand
+from proxy.control.journal import Journal
 from proxy.control.publish import Publisher
+from proxy.control.recorder import Recorder
 from proxy.control.reload import CannotStart, Reloader
 from proxy.control.report import Reporter
 from proxy.control.telemetry import Telemetry
+from proxy.control.witness import Witness
 from proxy.core.counters import Counters
 from proxy.core.pages import Confirmed, Page, Posted, Roster
 from proxy.supervise.assignment import Assignment
@@ -37,31 +43,56 @@ async def control(assignment: Assignment) -> int:
         confirmations=[Page(map_page(state.worker(slot), writable=False), Confirmed) for slot in slots],
     )
     own = Counters(map_page(state.control_counters, writable=True))
+    journal = Journal(state, adopt=True)
+    witness = Witness(journal, publisher)
+    journal.tell(witness.expect)
+    recorder = Recorder(journal, Path(settings.routes).parent)
     reloader = Reloader(
-        routes=Path(settings.routes), flags=Path(settings.flags), state=state, publisher=publisher, own=own
+        routes=Path(settings.routes),
+        flags=Path(settings.flags),
+        state=state,
+        publisher=publisher,
+        own=own,
+        recorder=recorder,
     )
     telemetry = Telemetry(
         own=own,
         slots=[Counters(map_page(state.counters(slot), writable=False)) for slot in slots],
         publisher=publisher,
         reloader=reloader,
+        journal=journal,
     )
-    reporter = Reporter(publisher=publisher, reloader=reloader, telemetry=telemetry)
-    commands = (StatusCommand(reporter), ExplainCommand(state, publisher))
+    reporter = Reporter(publisher=publisher, reloader=reloader, telemetry=telemetry, journal=journal)
+    editor = Editor(
+        reloader=reloader,
+        routes=Path(settings.routes),
+        flags=Path(settings.flags),
+        read_only=settings.flags_readonly,
+        by_command=recorder.by_command,
+    )
+    commands = (
+        StatusCommand(reporter),
+        ExplainCommand(state, publisher),
+        CanaryCommand(editor=editor, reloader=reloader, publisher=publisher, state=state, record=journal.record),
+    )
     app = ops_app(readiness=reporter.readiness, metrics=telemetry.metrics)
-    with ending(assignment.life) as end:
+    with contextlib.closing(journal), ending(assignment.life) as end:
         async with asyncio.TaskGroup() as tasks:
             ops = tasks.create_task(serve_ops(app, socket.socket(fileno=assignment.listener)))
             try:
                 await reloader.start(first=assignment.first, last_good=settings.last_good)
             except (CannotStart, OSError) as error:
+                recorder.refused_to_start(str(error))
                 sys.stderr.write(f"{error}\nstrangler: refused to start: nothing listens\n")
                 ops.cancel()
                 return 1
+            recorder.started(publisher.posted, publisher.roster(), first=assignment.first)
             async with serve_commands(state.control_socket, commands):
-                following = tasks.create_task(reloader.run())
+                running = [tasks.create_task(one) for one in (reloader.run(), witness.run())]
                 await end.wait()
-                following.cancel()
+                for task in running:
+                    task.cancel()
+            recorder.stopped("told to end")
             ops.cancel()
     return 0
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from proxy.cli.canary import canary
 from proxy.cli.check import check
 from proxy.cli.demo.command import demo
 from proxy.cli.explain import explain
+from proxy.cli.journal import journal
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
 from proxy.cli.status import status
@@ -31,5 +33,5 @@ def main() -> None:
     """
 
 
-for command in (demo, serve, check, explain, status, schema):
+for command in (demo, serve, check, explain, canary, status, journal, schema):
     main.add_command(command)

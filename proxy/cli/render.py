@@ -110,6 +110,9 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
             yield f"worker {worker['slot']} can't run generation {worker['refused']}: {worker['trouble']}"
     if report["trouble"]:
         yield f"\n{report['trouble']}"
+    if report["journal_behind"] is not None:
+        behind = report["journal_behind"]
+        yield f"\nthe journal can't be written, {behind['count']} of its events wait in memory: {behind['why']}"
     if report["held_back"]:
         yield "\nheld back, at their last good version:"
         for file, why in report["held_back"].items():

@@ -60,7 +60,6 @@ class Journal:
         *,
         writer: str = "control",
         adopt: bool = False,
-        on_record: Callable[[Event], None] | None = None,
     ) -> None:
         """Open it.
 
@@ -68,11 +67,10 @@ class Journal:
             state: where it stands.
             writer: whose events; no two processes that live at the same time have the same.
             adopt: take over what processes that are gone could not write; for control alone, of which there is one.
-            on_record: told of each event, in the thread that records it.
         """
         self._path = state.journal
         self._spill = state.pending_events(writer)
-        self._on_record = on_record
+        self._on_record: Callable[[Event], None] | None = None
         self._lock = threading.Condition()
         self._waiting: deque[_Item] = deque()
         self._adopted: list[Path] = []
@@ -84,6 +82,10 @@ class Journal:
         self._pending = self._open_spill()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
+
+    def tell(self, listener: Callable[[Event], None]) -> None:
+        """Tell somebody of each event, in the thread that records it."""
+        self._on_record = listener
 
     def record(self, event: Event) -> str:
         """Take an event; returns its id at once."""

@@ -13,26 +13,30 @@ Everything that takes time runs in one thread, so that ops endpoints and command
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime as dt
 import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from proxy.config.cache import Cache
 from proxy.config.files import read_files
-from proxy.config.fileset import FileSet
+from proxy.config.fileset import File, FileSet
 from proxy.config.problems import Complaint, Severity
 from proxy.config.settle import Settled, settle
 from proxy.control.memory import Remembered, Unremembered, recall, remember
 from proxy.control.publish import Publisher
+from proxy.control.recorder import Recorder
 from proxy.control.watch import POLL_S, Patience, look
 from proxy.core.counters import Counters
 from proxy.core.layout import StateDir
-from proxy.core.plan import Plan
+from proxy.core.pages import Posted
+from proxy.core.plan import Plan, decode_plan
 
 _RETRY_S: Final = 1.0  # a disk that was full may have room again
 
@@ -67,6 +71,7 @@ class Reloader:
         state: StateDir,
         publisher: Publisher,
         own: Counters,
+        recorder: Recorder | None = None,
     ) -> None:
         """Read nothing yet.
 
@@ -76,17 +81,22 @@ class Reloader:
             state: where plans are written, and what is in force is remembered.
             publisher: posts plans.
             own: control's own counters.
+            recorder: puts changes and refusals into the journal; None: nowhere.
         """
         self._routes = routes
         self._flags = flags
         self._state = state
         self._publisher = publisher
         self._own = own
+        self._recorder = recorder
+        self._posted_plan: Plan | None = None
         self._cache = Cache()
         self._patience = Patience()
         self._wanted: FileSet | None = None
+        self._unsettled = False  # what was last read has not been taken to its end
         self._generation = 0  # the last one remembered
         self._retry_at_s: float | None = None
+        self._turn = threading.Lock()
         self.standing = Standing()
 
     async def start(self, *, first: bool, last_good: bool) -> None:
@@ -108,6 +118,29 @@ class Reloader:
             await asyncio.sleep(POLL_S)
             await asyncio.to_thread(self._look)
 
+    # -- for a command that edits a file; in a thread, inside `hold` -----------------------------------------------------
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Nothing is read, settled or posted meanwhile but by whoever holds it."""
+        with self._turn:
+            yield
+
+    def try_out(self, file: str, content: bytes) -> Settled:
+        """What would be in force if a file had another content, all else as it was last read."""
+        assert self._wanted is not None  # whoever calls has seen what stands
+        wanted = self._wanted.with_files({file: File.of(content)})
+        return settle(wanted, self.standing.in_force, self._cache, _today())
+
+    def take_over(self, file: str, content: bytes) -> None:
+        """Put in force what was just written into a file.
+
+        Of the others nothing is read: somebody may be in the middle of an edit.
+        """
+        assert self._wanted is not None
+        self._wanted = self._wanted.with_files({file: File.of(content)})
+        self._settle()
+
     # -- in the thread ---------------------------------------------------------------------------------------------------
 
     def _start(self, first: bool, last_good: bool) -> None:  # noqa: FBT001 - passed through `to_thread`
@@ -119,9 +152,18 @@ class Reloader:
             known = None  # at a start nothing is held back: the files are right, or they are refused
         elif first and known is None:
             raise CannotStart("--last-good: nothing is remembered to start with")
-        wanted = self._read(known)
-        settled = settle(wanted, known, self._cache, _today())
-        if first and settled.compiled.plan is None:
+        if not first:
+            self.standing = Standing(in_force=known)  # what has changed since then is an edit
+            try:
+                self._read(known)
+                self._settle()
+            except OSError:
+                raise  # the supervisor tries again
+            except Exception as error:  # noqa: BLE001 - as in `_look`: status and rollback are needed all the more
+                self._stumble(error)
+            return
+        settled = settle(self._read(known), known, self._cache, _today())
+        if settled.compiled.plan is None:
             raise CannotStart("\n".join(str(one) for one in settled.compiled.complaints))
         self._take(settled)
 
@@ -139,24 +181,45 @@ class Reloader:
 
     def _look(self) -> None:
         """One look at the disk, and whatever follows from it."""
-        now_s = time.monotonic()
-        if self._retry_at_s is not None and now_s >= self._retry_at_s:
-            self._retry()
-        if self._patience.due(look(() if self._wanted is None else self._wanted.watch), now_s):
-            self._reload()
+        with self._turn:
+            now_s = time.monotonic()
+            try:
+                if self._retry_at_s is not None and now_s >= self._retry_at_s:
+                    self._retry()
+                if self._patience.due(look(() if self._wanted is None else self._wanted.watch), now_s):
+                    self._reload()
+            except Exception as error:  # noqa: BLE001 - the top of a task: files that break our own code end nothing
+                self._stumble(error)
+
+    def _stumble(self, error: Exception) -> None:
+        """Keep what runs, and say so: a defect of ours, which some file has brought to light."""
+        trouble = f"the files can't be read, the workers stay at their plan: {type(error).__name__}: {error}"
+        if trouble != self.standing.trouble:
+            _log.error("%s", trouble, exc_info=error)
+            self._count("failed")
+        self._unsettled = True
+        self._patience.rest(time.monotonic())
+        self.standing = dataclasses.replace(self.standing, trouble=trouble)
 
     def _reload(self) -> None:
         """Read the files, and put in force what has changed."""
         former = self._wanted
         wanted = self._read(self.standing.in_force)
-        if former is None or _hashes(wanted) != _hashes(former):
-            self._take(settle(wanted, self.standing.in_force, self._cache, _today()))
+        if self._unsettled or former is None or _hashes(wanted) != _hashes(former):
+            self._settle()
 
     def _retry(self) -> None:
         """Hand over again what could not be written."""
         self._retry_at_s = None
         if self._wanted is not None:
-            self._take(settle(self._wanted, self.standing.in_force, self._cache, _today()))
+            self._settle()
+
+    def _settle(self) -> None:
+        """Put in force what can be of the files as they were last read."""
+        assert self._wanted is not None
+        self._unsettled = True
+        self._take(settle(self._wanted, self.standing.in_force, self._cache, _today()))
+        self._unsettled = False
 
     def _read(self, in_force: FileSet | None) -> FileSet:
         began_s = time.monotonic()
@@ -176,6 +239,10 @@ class Reloader:
         self._say_new(compiled.complaints)
         for file in settled.held_back.keys() - self.standing.held_back.keys():
             _log.error("%s stays at its last good version", file)
+        if self._recorder is not None:
+            for file, why in settled.held_back.items():
+                if self.standing.held_back.get(file) != why:
+                    self._recorder.held_back(file, why)
         for file in self.standing.held_back.keys() - settled.held_back.keys():
             _log.info("%s is no longer held back", file)
         trouble = ""
@@ -216,9 +283,23 @@ class Reloader:
         self._generation = generation
         remember(self._state, Remembered(generation=generation, plan=name, files=files))
         if posted is None or posted.generation != generation:
+            self._record(plan, files, Posted(generation=generation, plan=name))
             self._publisher.post(name, generation)
             _log.info("generation %d is posted: plan %s", generation, name[:12])
             self._publisher.remove_old()
+        self._posted_plan = plan
+
+    def _record(self, plan: Plan, files: FileSet, posting: Posted) -> None:
+        former = self._publisher.posted
+        if self._recorder is None or former is None:
+            return  # the proxy starts: that is an event of its own
+        before = self._posted_plan
+        if before is None:  # control was started again
+            try:
+                before = decode_plan(self._state.plan(former.plan).read_bytes())
+            except (OSError, ValueError) as error:
+                _log.warning("what the files change can't be told, the former plan can't be read: %s", error)
+        self._recorder.posting(before=(before, self.standing.in_force, former), after=(plan, files, posting))
 
     def _count(self, result: str) -> None:
         self._own.cells[self._own.series(f'strangler_reloads_total{{result="{result}"}}')] += 1

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy.control.journal import Behind, Journal
 from proxy.control.publish import Publisher, WorkerReport
 from proxy.control.reload import Reloader
 from proxy.control.telemetry import Telemetry
@@ -58,15 +59,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     complaints: tuple[dict[str, str | int], ...]
     complaints_count: int
     trouble: str
+    journal_behind: Behind | None  # events that a failing disk keeps waiting; None: none
 
 
 class Reporter:
     """Answers from the pages and the standing configuration, at the moment it is asked."""
 
-    def __init__(self, *, publisher: Publisher, reloader: Reloader, telemetry: Telemetry) -> None:
+    def __init__(self, *, publisher: Publisher, reloader: Reloader, telemetry: Telemetry, journal: Journal) -> None:
         self._publisher = publisher
         self._reloader = reloader
         self._telemetry = telemetry
+        self._journal = journal
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether at least one worker serves, and what people should know even if so."""
@@ -86,6 +89,7 @@ class Reporter:
             "complaints": [str(one) for one in standing.complaints[:_COMPLAINTS_SHOWN]],
             "complaints_count": len(standing.complaints),
             "trouble": standing.trouble,
+            "journal_behind": msgspec.to_builtins(self._journal.behind),
         }
 
     def status(self) -> Report:
@@ -125,6 +129,7 @@ class Reporter:
             complaints=tuple(one.data() for one in standing.complaints[:_COMPLAINTS_SHOWN]),
             complaints_count=len(standing.complaints),
             trouble=standing.trouble,
+            journal_behind=self._journal.behind,
         )
 
 

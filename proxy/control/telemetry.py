@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from proxy.control.journal import Journal
 from proxy.control.publish import Publisher
 from proxy.control.reload import Reloader
 from proxy.core.counters import Counters, is_gauge
@@ -18,7 +19,15 @@ _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 class Telemetry:
     """Sums the pages of all slots. Nothing is kept in between: the pages outlive whoever writes or reads them."""
 
-    def __init__(self, *, own: Counters, slots: Sequence[Counters], publisher: Publisher, reloader: Reloader) -> None:
+    def __init__(
+        self,
+        *,
+        own: Counters,
+        slots: Sequence[Counters],
+        publisher: Publisher,
+        reloader: Reloader,
+        journal: Journal,
+    ) -> None:
         """Read nothing yet.
 
         Args:
@@ -26,11 +35,13 @@ class Telemetry:
             slots: those of the worker slots.
             publisher: knows the workers.
             reloader: knows the files.
+            journal: knows what waits for the disk.
         """
         self._own = own
         self._slots = slots
         self._publisher = publisher
         self._reloader = reloader
+        self._journal = journal
 
     def metrics(self) -> str:
         """The Prometheus text."""
@@ -59,6 +70,8 @@ class Telemetry:
             yield "strangler_generation_posted", posted.generation
             yield f'strangler_plan_info{{plan="{label(posted.plan)}"}}', 1
         yield "strangler_files_held_back", len(self._reloader.standing.held_back)
+        behind = self._journal.behind
+        yield "strangler_journal_behind", 0 if behind is None else behind.count
         roster = self._publisher.roster()
         if roster is not None:
             yield 'strangler_starts_total{process="control"}', roster.control_starts

@@ -31,7 +31,7 @@ def look(paths: Iterable[str]) -> Signature:
 def _one(path: str) -> tuple[int, int, int, int, int] | None:
     try:
         about = os.stat(path)  # noqa: PTH116 - ten times a second for every file: no objects in between
-    except OSError:
+    except (OSError, ValueError):  # a path with a NUL character is a ValueError, and nothing is there
         return None
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
@@ -59,6 +59,12 @@ class Patience:
         if self._first_change_at_s is None:
             return now_s >= self._anyway_at_s
         return now_s - self._changed_at_s >= QUIET_S or now_s - self._first_change_at_s >= STEADY_S
+
+    def rest(self, now_s: float) -> None:
+        """Reading came to nothing: look again when the disk says something else, or after a while."""
+        self._read = self._last
+        self._first_change_at_s = None
+        self._anyway_at_s = now_s + ANYWAY_S
 
     def read(self, before: Signature, now_s: float, took_s: float) -> None:
         """Take note that the files were read.

@@ -61,6 +61,9 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Changes of files: ok, held_back (a file is broken), failed (the disk).",
     ),
     Metric("strangler_files_held_back", "gauge", (), "Files that stay at their last good version."),
+    Metric(
+        "strangler_journal_behind", "gauge", (), "Events that wait for a disk that failed; above 0 it needs somebody."
+    ),
     Metric("strangler_starts_total", "counter", ("process",), "How often the supervisor started control or a worker."),
     Metric(OVERFLOW, "counter", (), "Counts that found no room: labels have more values than a page has cells."),
 )
