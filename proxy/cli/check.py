@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from proxy.cli.options import files_options, json_option
+
+if TYPE_CHECKING:
+    from proxy.core.plan import Plan
 
 
 @click.command()
@@ -51,11 +55,24 @@ def check(routes: Path, flags: Path, *, as_json: bool) -> None:
             click.echo(str(complaint))
         warnings = len(compiled.complaints) - count
         if plan is None:
-            click.echo(f"\n{count} error{'' if count == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}")
+            click.echo(f"\n{_counted(count, 'error')}, {_counted(warnings, 'warning')}")
         else:
-            click.echo(
-                f"{'' if not warnings else chr(10)}ok: {len(plan.areas)} areas, {len(plan.routes)} routes, "
-                f"{len(plan.segments)} segments, {len(plan.flags)} flags"
-                + (f"; {warnings} warning{'' if warnings == 1 else 's'}" if warnings else "")
+            counted = (
+                _counted(len(plan.areas), "area"),
+                _counted(len(plan.routes), "route"),
+                _counted(len(plan.segments), "segment"),
+                _counted(len(plan.flags), "flag") + _by_hand(plan),
             )
+            told = f"; {_counted(warnings, 'warning')}" if warnings else ""
+            click.echo(f"{chr(10) if warnings else ''}ok: {', '.join(counted)}{told}")
     sys.exit(0 if plan is not None else 1)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _by_hand(plan: Plan) -> str:
+    """Flags that no command edits, by key: a lost line may have made one of them so."""
+    keys = [flag.key for flag in plan.flags if flag.enabled and not flag.managed]
+    return f" ({len(keys)} written by hand: {', '.join(keys)})" if keys else ""

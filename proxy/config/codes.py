@@ -85,6 +85,8 @@ CODES: Final[dict[str, Code]] = {
     "unknown-flag": Code("a written `flag:` that nobody defines"),
     "no-flag": Code("an area without a flag: legacy answers", warns=True),
     "unused-flag": Code("a flag that no area uses", warns=True),
+    "flag-gone": Code("a flag vanished that an area still asks: legacy answers", warns=True),
+    "now-by-hand": Code("an edit after which commands no longer edit a flag", warns=True),
     "flags-vanished": Code("a reload after which no flag would be left"),
     "flag-shape": Code("a flag file that the flagd schema refuses"),
     "bad-variant": Code("a variant whose value names no backend"),

@@ -135,21 +135,33 @@ def write_managed(written: Any, managed: Managed) -> Any:
 
 def why_by_hand(flag: Flag) -> str:
     """The first thing in which a flag differs from the managed shape, with its place."""
+    place, what = difference(flag)
+    return f"{place}: {what}"
+
+
+def difference(flag: Flag) -> tuple[str, str]:
+    """The first thing in which a flag differs from the managed shape: where, and what."""
     if not flag.enabled:
-        return f"{flag.place}: its state is DISABLED"
+        return flag.place, "its state is DISABLED"
     if flag.variants != _VARIANTS:
-        return f"{flag.place}: its variants aren't {{new: new, legacy: legacy}}"
+        return flag.place, "its variants aren't {new: new, legacy: legacy}"
     if flag.default not in ("new", "legacy"):
-        return f"{flag.place}: it has no defaultVariant"
+        return flag.place, "it has no defaultVariant"
     if not flag.clauses:
-        return f"{flag.place}: it has no ramp"
+        return flag.place, "it has no ramp"
     *before, last = flag.clauses
     for clause in before:
         if not _of_segment(clause):
-            return f"{clause.place}: this clause asks for something else than a segment, or gives something else than new or legacy"
+            return (
+                clause.place,
+                "this clause asks for something else than a segment, or gives something else than new or legacy",
+            )
     if last.when is not None or not _is_ramp(last.then):
-        return f"{last.place}: the last clause is no fractional: [[new, n], [legacy, total - n]] with a total of 100 or 10 000"
-    return f"{flag.place}: its targeting is not one `if`, written out"
+        return (
+            last.place,
+            "the last clause is no fractional: [[new, n], [legacy, total - n]] with a total of 100 or 10 000",
+        )
+    return flag.place, "its targeting is not one `if`, written out"
 
 
 def _of_segment(clause: Clause) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from proxy.config.cache import Cache
 from proxy.config.compile import Compiled, compile_files
+from proxy.config.losses import losses
 from proxy.config.problems import Complaint, Report, errors, ordered
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class _Settling:
             if not held:
                 break  # the files in force themselves don't compile: there is nothing to go back to
             self._hold(held, found)
-        complaints = ordered((*compiled.complaints, *self._told, *self._gone(compiled)))
+        complaints = ordered((*compiled.complaints, *self._told, *losses(self._before, compiled, self._candidate)))
         return Settled(
             compiled=replace(compiled, complaints=complaints),
             in_force=self._candidate.only(compiled.used),
@@ -121,22 +122,12 @@ class _Settling:
         if not had or any(kind == "flag" for kind, _ in compiled.names):
             return []
         report = Report(self._candidate.flags, alone=False)
-        told = "no flag would be left, and every area would go back to legacy; the flags that run stay in force"
+        told = (
+            "no flag would be left, and every area would go back to legacy; the flags that run stay in force; "
+            "put the files back, or restart the proxy if this is meant"
+        )
         report.tell("flags-vanished", None, "", told, others=had & self._changed())
         return report.complaints
-
-    def _gone(self, compiled: Compiled) -> list[Complaint]:
-        """Areas that went with a deleted file; a flag's going is told as an area without a flag."""
-        complaints: list[Complaint] = []
-        for name in self._before.used - compiled.used:
-            areas = sorted(area for (kind, area), file in self._before.names.items() if kind == "area" and file == name)
-            areas = [area for area in areas if ("area", area) not in compiled.names]
-            if areas and name not in self._candidate.files:
-                report = Report(name, alone=False)
-                told = f"is gone, and with it: {', '.join(areas)}; their requests now go where `otherwise` says"
-                report.tell("file-gone", None, "", told)
-                complaints += report.complaints
-        return complaints
 
     def _is_flag_file(self, name: str) -> bool:
         return name in self._in_force.flag_files()

@@ -36,7 +36,16 @@ def call(sample: Path, *arguments: str) -> Result:
 def test_check_says_ok_and_counts(sample: Path) -> None:
     done = call(sample, "check")
     assert done.exit_code == 0
-    assert re.search(r"ok: 6 areas, 8 routes", done.output)
+    assert re.search(r"ok: 6 areas, 8 routes, 4 segments, 4 flags$", done.output)
+
+
+def test_check_names_the_flags_that_no_command_edits(sample: Path) -> None:
+    orders = sample / "flags" / "orders.flagd.yaml"
+    assert "orders" not in call(sample, "check").output
+    orders.write_text(orders.read_text().replace("        - new\n", ""))
+    done = call(sample, "check")
+    assert "the share is asked only for pilots" in done.output
+    assert re.search(r"written by hand: .*orders", done.output)
 
 
 def test_check_tells_every_problem_at_once_and_fails(sample: Path) -> None:

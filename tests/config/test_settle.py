@@ -139,7 +139,37 @@ def test_a_deleted_flag_that_is_implied_means_legacy() -> None:
     }
     settled = after(running, {"routes.yaml": running["routes.yaml"]})
     assert [flag.key for flag in plan(settled).flags] == ["orders"]
-    assert told(settled) == ["no-flag"]
+    assert told(settled) == ["flag-gone", "no-flag"]
+    again = settle(base.files({"routes.yaml": running["routes.yaml"]}), settled.in_force)
+    assert told(again) == ["no-flag"]
+
+
+def test_a_flag_that_goes_with_its_area_is_nobodys_loss() -> None:
+    running = {
+        "routes.yaml": "areas:\n  search: {routes: [{path: /search}]}\n",
+        "flags/search.flagd.yaml": ANOTHER_FLAG,
+    }
+    for areas in ("retired: true, routes: [{path: /search}]", "routes: [{path: /search, to: new}]"):
+        settled = after(running, {"routes.yaml": f"areas:\n  search: {{{areas}}}\n"})
+        assert "flag-gone" not in told(settled)
+
+
+def test_a_flag_that_leaves_its_file_is_told_as_gone() -> None:
+    routes = "areas:\n  orders: {routes: [{path: /orders}]}\n  search: {routes: [{path: /search}]}\n"
+    both = base.flag() + ANOTHER_FLAG.removeprefix("flags:\n")
+    settled = after({"routes.yaml": routes, "flags/orders.flagd.yaml": both}, {"routes.yaml": routes})
+    assert "warning: the flag search is gone: " in "".join(map(str, settled.compiled.complaints))
+
+
+def test_a_flag_is_said_to_be_written_by_hand_when_it_becomes_so_and_not_again() -> None:
+    by_hand = base.flag("if: [{in: [pilots, {var: segments}]}, new]\n")
+    settled = after({}, {"flags/orders.flagd.yaml": by_hand})
+    assert told(settled) == ["now-by-hand"]
+    assert told(settle(base.files({"flags/orders.flagd.yaml": by_hand}), settled.in_force)) == []
+
+
+def test_a_flag_that_is_switched_off_is_no_accident() -> None:
+    assert told(after({}, {"flags/orders.flagd.yaml": base.flag().replace("ENABLED", "DISABLED")})) == []
 
 
 def test_a_deleted_flag_that_is_written_stays_in_force() -> None:
