@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.config.drafts import Mentioned
-from proxy.config.nodes import Mapping, Node, Scalar, Sequence
+from proxy.config.nodes import Mapping, Node, Scalar, Sequence, data
 from proxy.config.problems import Report, nearest, quoted
 from proxy.config.targeting import operation_of
 from proxy.core.bucketing import MOST_WEIGHT
+from proxy.core.effort import MOST_STEPS, grows, most_steps
 from proxy.core.facts import READABLE
 from proxy.core.logic import OPERATORS
 from proxy.core.model import SHARE_TOTAL_BP
@@ -54,6 +55,7 @@ class Lint:
 
     def check(self, steps: list[Step]) -> None:
         """Check every clause, and how they follow each other."""
+        self._effort(steps)
         for step in steps:
             self._alternates(step)
             if step.when is not None:
@@ -65,6 +67,16 @@ class Lint:
             self._for_everyone(steps[-1])
 
     # -- the order of clauses: a line too few leaves a flag that is legal and does something else
+
+    def _effort(self, steps: list[Step]) -> None:
+        written = [data(node) for step in steps for node in (step.when, step.then) if node is not None]
+        taken = most_steps(written)
+        if taken > MOST_STEPS:
+            told = f"may take {taken} steps for one request; at most {MOST_STEPS}: shorten the lists, or name a segment"
+            self._tell("costly-flag", steps[0].mark, told)
+        elif grows(written):
+            told = "a reduce reads its accumulator more than once, so what it gathers may double with every item"
+            self._tell("costly-flag", steps[0].mark, told)
 
     def _alternates(self, step: Step) -> None:
         if isinstance(step.when, Scalar) and isinstance(step.when.value, str) and step.when.text in self._variants:

@@ -14,7 +14,6 @@ from proxy.core.ramp import lower_fractional
 from proxy.core.semver import compare_versions
 
 Run = Callable[[Any], Any]
-Path = tuple[str | int, ...]
 
 
 class Scope(Protocol):
@@ -31,7 +30,7 @@ def lower(expression: Any, flag: str) -> Run:
     """Lower an expression of a flag.
 
     Raises:
-        ValueError: it uses an operator that doesn't exist (`check_logic` tells where).
+        ValueError: it uses an operator that doesn't exist (the loader tells where).
     """
     if isinstance(expression, list):
         runs = [lower(inner, flag) for inner in expression]
@@ -47,22 +46,6 @@ def lower(expression: Any, flag: str) -> Run:
     if function is None:
         raise ValueError(f'unknown operator "{operator}"')
     return _call(function, [lower(argument, flag) for argument in arguments])
-
-
-def check_logic(expression: Any, at: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Find what can't be lowered.
-
-    Yields:
-        (keys and indexes that lead there, the operator that nobody knows).
-    """
-    if isinstance(expression, list):
-        for i, inner in enumerate(expression):
-            yield from check_logic(inner, (*at, i))
-    elif isinstance(expression, dict) and len(expression) == 1:
-        ((operator, raw),) = expression.items()
-        if operator not in OPERATORS:
-            yield at, operator
-        yield from check_logic(raw, (*at, operator))
 
 
 def names_read(expression: Any) -> Iterator[str | None]:
