@@ -4,6 +4,7 @@
 2. If the rest doesn't validate together, every changed file that an error points to (where a name is used, or
    where it was defined) stays too, and the check is repeated.
 3. A deleted file is a version too, unless something that must exist would go with it, or the last flag.
+4. A file that would retire an area under a rollback stays until that is released.
 """
 
 from __future__ import annotations
@@ -16,11 +17,20 @@ from proxy.config.cache import Cache
 from proxy.config.compile import Compiled, compile_files
 from proxy.config.losses import losses
 from proxy.config.problems import Complaint, Report, errors, ordered
+from proxy.core.latch import OPEN, Latch
 
 if TYPE_CHECKING:
     from datetime import date
 
     from proxy.config.fileset import File, FileSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Where something stands."""
+
+    line: int
+    column: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +48,13 @@ class Settled:
     held_back: Mapping[str, str]
 
 
-def settle(wanted: FileSet, in_force: FileSet | None, cache: Cache | None = None, today: date | None = None) -> Settled:
+def settle(
+    wanted: FileSet,
+    in_force: FileSet | None,
+    cache: Cache | None = None,
+    today: date | None = None,
+    latch: Latch = OPEN,
+) -> Settled:
     """Take over of `wanted` what can be taken over.
 
     Args:
@@ -47,17 +63,19 @@ def settle(wanted: FileSet, in_force: FileSet | None, cache: Cache | None = None
             error then means that there is no plan.
         cache: keeps what was made of files that don't change.
         today: the date that `metadata.expires` is held against.
+        latch: the rollbacks in force: no reload retires an area under one.
     """
     cache = cache or Cache()
     compiled = compile_files(wanted, cache, today)
     if in_force is None or not in_force.files:
         return Settled(compiled=compiled, in_force=wanted.only(compiled.used), held_back={})
-    return _Settling(wanted, in_force, cache, today).run(compiled)
+    return _Settling(wanted, in_force, cache, today, latch).run(compiled)
 
 
 class _Settling:
-    def __init__(self, wanted: FileSet, in_force: FileSet, cache: Cache, today: date | None) -> None:
+    def __init__(self, wanted: FileSet, in_force: FileSet, cache: Cache, today: date | None, latch: Latch) -> None:
         self._in_force = in_force
+        self._latch = latch
         self._cache = cache
         self._today = today
         self._before = compile_files(in_force, cache, today)
@@ -75,7 +93,7 @@ class _Settling:
             compiled = compile_files(self._candidate, self._cache, self._today)
             found = list(errors(compiled.complaints))
             if not any(one.alone for one in found):  # a broken file is no vanished one
-                found += self._vanished(compiled)
+                found += self._vanished(compiled) + self._retired(compiled)
             if not found:
                 break
             held = self._choose(found)
@@ -128,6 +146,25 @@ class _Settling:
         )
         report.tell("flags-vanished", None, "", told, others=had & self._changed())
         return report.complaints
+
+    def _retired(self, compiled: Compiled) -> list[Complaint]:
+        """Areas that would leave a rollback by being retired: new would answer what somebody has just taken from it."""
+        if compiled.plan is None or not self._latch.entries:
+            return []
+        before = () if self._before.plan is None else self._before.plan.areas
+        were = {area.name for area in before if area.retired}
+        complaints: list[Complaint] = []
+        for area in compiled.plan.areas:
+            over = [entry for entry in self._latch.entries if entry.scope.area in {None, area.name}]
+            if area.retired and area.name not in were and over:
+                file, line, column = area.place.rsplit(":", 2)
+                report = Report(file, alone=False)
+                named = ", ".join(f"{entry.id} ({entry.scope})" for entry in over)
+                told = f"the rollback {named} stands over the area; release it before the area is retired"
+                mark = Mark(line=int(line), column=int(column))
+                report.tell("retired-under-rollback", mark, f"areas.{area.name}.retired", told)
+                complaints += report.complaints
+        return complaints
 
     def _is_flag_file(self, name: str) -> bool:
         return name in self._in_force.flag_files()

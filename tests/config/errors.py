@@ -13,6 +13,7 @@ from proxy.config.codes import CODES
 from proxy.config.fileset import File, FileSet
 from proxy.config.problems import Complaint
 from proxy.config.settle import settle
+from proxy.core.latch import OPEN, Entry, Latch, Scope
 from tests.config import base
 
 TABLE = Path(__file__).parent / "errors.yaml"
@@ -32,6 +33,7 @@ class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     deep: str | None = None
     running: Over | None = None
     today: datetime.date | None = None
+    rolled_back: str | None = None
 
     def over(self) -> Over:
         """What is laid over the base."""
@@ -49,7 +51,11 @@ class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if self.unreadable is not None:
             special[self.unreadable] = File.unreadable("Permission denied")
         running: FileSet | None = base.files(self.running) if self.running is not None else None
-        return settle(wanted.with_files(special), running, today=self.today).compiled.complaints
+        latch = OPEN
+        if self.rolled_back is not None:
+            entry = Entry(id="r17", scope=Scope(area=self.rolled_back), by="ann (1000)", reason="smells", at="-")
+            latch = Latch(epoch=17, entries=(entry,))
+        return settle(wanted.with_files(special), running, today=self.today, latch=latch).compiled.complaints
 
     def snippet(self) -> str:
         """What people see of it in the docs."""
@@ -62,7 +68,8 @@ class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             shown["flags/orders.flagd.yaml"] = base.flag(self.flag)
         was = [f"# {name}, before\n{text}" for name, text in (self.running or {}).items()]
         now = [f"# {name}\n{text}" if text is not None else f"# {name}: deleted\n" for name, text in shown.items()]
-        return "\n".join(was + now)
+        over = [f"# strangler rollback --area {self.rolled_back} --reason …\n"] if self.rolled_back else []
+        return "\n".join(was + over + now)
 
 
 def rows() -> list[Row]:
