@@ -91,11 +91,19 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
     )
     yield ""
     rows = [
-        (area["name"], area["status"], _share(area), *_requests(area["requests"]), area["owner"] or "")
+        (
+            area["name"],
+            area["status"],
+            _share(area),
+            *_requests(area["requests"]),
+            _errors(area["errors"]),
+            area["owner"] or "",
+        )
         for area in report["areas"]
     ]
-    rows.append(("otherwise", report["otherwise"], "", *_requests(report["otherwise_requests"]), ""))
-    yield from _table(("AREA", "STATUS", "SHARE", "LEGACY", "NEW", "OWNER"), rows, right={2, 3, 4})
+    counted = (*_requests(report["otherwise_requests"]), _errors(report["otherwise_errors"]))
+    rows.append(("otherwise", report["otherwise"], "", *counted, ""))
+    yield from _table(("AREA", "STATUS", "SHARE", "LEGACY", "NEW", "ERRORS", "OWNER"), rows, right={2, 3, 4, 5})
     yield ""
     yield from _table(
         ("WORKER", "PID", "GENERATION", "STARTS"),
@@ -134,6 +142,12 @@ def _share(area: dict[str, Any]) -> str:
 
 def _requests(by_backend: dict[str, int]) -> tuple[str, str]:
     return str(by_backend.get("legacy", 0)), str(by_backend.get("new", 0))
+
+
+def _errors(by_backend: dict[str, int]) -> str:
+    """Whose they are, unless there are none: `3 of new`."""
+    found = [f"{by_backend[backend]} of {backend}" for backend in ("legacy", "new") if by_backend.get(backend)]
+    return ", ".join(found) or "0"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: set[int]) -> Iterator[str]:

@@ -29,7 +29,13 @@ class WorkerLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AreaLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One area. `share_percent` None: its flag is written by hand."""
+    """One area, with what was counted since the supervisor started.
+
+    Attributes:
+        share_percent: None: its flag is written by hand.
+        requests: by backend.
+        errors: those of them that were answered 5xx, by the backend or for it by the proxy.
+    """
 
     name: str
     status: str
@@ -39,6 +45,7 @@ class AreaLine(msgspec.Struct, frozen=True, kw_only=True):
     flag: str
     routes: int
     requests: dict[str, int]
+    errors: dict[str, int]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +62,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     areas: tuple[AreaLine, ...]
     otherwise: str
     otherwise_requests: dict[str, int]
+    otherwise_errors: dict[str, int]
     held_back: dict[str, str]
     complaints: tuple[dict[str, str | int], ...]
     complaints_count: int
@@ -97,7 +105,7 @@ class Reporter:
         ready, body = self.readiness()
         standing = self._reloader.standing
         roster = self._publisher.roster()
-        requests = self._telemetry.requests()
+        requests, failed = self._telemetry.requests()
         plan = standing.plan
         return Report(
             ready=ready,
@@ -120,11 +128,13 @@ class Reporter:
                     flag=one.area.flag,
                     routes=one.routes,
                     requests=requests.get(one.area.name, {}),
+                    errors=failed.get(one.area.name, {}),
                 )
                 for one in area_statuses(plan, OPEN)
             ),
             otherwise="" if plan is None else plan.settings.otherwise.value,
             otherwise_requests=requests.get("-", {}),
+            otherwise_errors=failed.get("-", {}),
             held_back=dict(standing.held_back),
             complaints=tuple(one.data() for one in standing.complaints[:_COMPLAINTS_SHOWN]),
             complaints_count=len(standing.complaints),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from proxy.control.journal import Journal
@@ -13,7 +13,11 @@ from proxy.core.counters import Counters, is_gauge
 from proxy.core.metrics import label, render
 
 _REQUESTS: Final = "strangler_requests_total{"
+_ERROR: Final = "5xx"
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+ByArea = dict[str, dict[str, int]]
+"""Requests by area and backend; area "-": none."""
 
 
 class Telemetry:
@@ -47,16 +51,9 @@ class Telemetry:
         """The Prometheus text."""
         return render([*self._levels(), *self._sums().items()])
 
-    def requests(self) -> dict[str, dict[str, int]]:
-        """Requests by area and backend, since the supervisor started; area "-": none."""
-        found: dict[str, dict[str, int]] = {}
-        for name, value in self._sums().items():
-            if name.startswith(_REQUESTS):
-                labels = dict(_LABEL.findall(name))
-                backends = found.setdefault(labels.get("area", "-"), {})
-                backend = labels.get("backend", "")
-                backends[backend] = backends.get(backend, 0) + value
-        return found
+    def requests(self) -> tuple[ByArea, ByArea]:
+        """Requests since the supervisor started: all of them, and those that were answered 5xx."""
+        return requests_by_area(self._sums())
 
     def _sums(self) -> dict[str, int]:
         lives = [bool(worker.pid) for worker in self._publisher.workers()]
@@ -76,6 +73,19 @@ class Telemetry:
         if roster is not None:
             yield 'strangler_starts_total{process="control"}', roster.control_starts
             yield 'strangler_starts_total{process="worker"}', sum(roster.worker_starts)
+
+
+def requests_by_area(sums: Mapping[str, int]) -> tuple[ByArea, ByArea]:
+    """All requests, and those that were answered 5xx, by the backend or for it by the proxy."""
+    found: tuple[ByArea, ByArea] = {}, {}
+    for name, value in sums.items():
+        if name.startswith(_REQUESTS):
+            labels = dict(_LABEL.findall(name))
+            area, backend = labels.get("area", "-"), labels.get("backend", "")
+            for by_area in found if labels.get("status") == _ERROR else found[:1]:
+                backends = by_area.setdefault(area, {})
+                backends[backend] = backends.get(backend, 0) + value
+    return found
 
 
 def sum_pages(pages: Iterable[tuple[Counters, bool]]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from proxy.core.model import Backend
 from proxy.core.plan import BackendSpec
 from proxy.traffic.backend import BackendConnection
 from proxy.traffic.limits import WATER_BYTES, ticks
+from proxy.traffic.reach import Reach
 
 if TYPE_CHECKING:
     from proxy.traffic.exchange import Exchange
@@ -31,6 +32,7 @@ class Endpoint:
         in_flight: exchanges it is lent to or that wait for a connection to it.
         avoided_until_tick: before that, others are asked first.
         gone: no generation names it any more.
+        reach: says when it can't be reached, and when it can again.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class Endpoint:
         "host",
         "in_flight",
         "port",
+        "reach",
         "url",
     )
 
@@ -54,6 +57,7 @@ class Endpoint:
         self.in_flight = 0
         self.avoided_until_tick = 0
         self.gone = False
+        self.reach = Reach(backend, url)
         self._idle: list[BackendConnection] = []  # the last in is the first out: what isn't needed grows old
         self._telemetry = telemetry
 
@@ -177,10 +181,13 @@ class Pool:
                         make, endpoint.host, endpoint.port
                     )
             except OSError as error:  # a TimeoutError is one, and so is a name that isn't found
-                endpoint.avoided_until_tick = exchange.traffic.tick + ticks(_AVOIDED_S)
+                tick = exchange.traffic.tick
+                endpoint.avoided_until_tick = tick + ticks(_AVOIDED_S)
+                endpoint.reach.failed(error, tick, connect_s=self._connect_s, alone=len(self._endpoints) == 1)
                 exchange.unreachable(endpoint, timed_out=isinstance(error, TimeoutError))
             else:
                 endpoint.avoided_until_tick = 0
+                endpoint.reach.made()
                 transport.set_write_buffer_limits(high=WATER_BYTES)
                 exchange.connected(connection)
         except Exception:  # noqa: BLE001  the top of a task: told with its trace, ends this exchange alone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.control.telemetry import sum_pages
+from proxy.control.telemetry import requests_by_area, sum_pages
 from proxy.core.counters import Counters
 from proxy.core.metrics import METRICS, family_of, label, render
 
@@ -21,6 +21,19 @@ def test_counts_of_all_workers_are_summed_and_levels_only_of_those_that_live() -
     assert summed["a_total"] == 3
     assert summed["b_total"] == 4
     assert summed["x_open"] == 5
+
+
+def test_requests_are_told_by_area_and_system_and_so_are_those_that_were_answered_5xx() -> None:
+    requests, errors = requests_by_area(
+        {
+            'strangler_requests_total{area="orders",backend="new",status="2xx"}': 4,
+            'strangler_requests_total{area="orders",backend="new",status="5xx"}': 3,
+            'strangler_requests_total{area="-",backend="legacy",status="4xx"}': 2,
+            'strangler_faults_total{party="new",stage="head",kind="cut",backend="new"}': 9,
+        }
+    )
+    assert requests == {"orders": {"new": 7}, "-": {"legacy": 2}}
+    assert errors == {"orders": {"new": 3}}
 
 
 def test_families_stand_together_with_help_and_type_once() -> None:
