@@ -17,14 +17,20 @@ from proxy.control.commands import serve_commands
 from proxy.control.editing import Editor
 from proxy.control.handlers import ExplainCommand, StatusCommand
 from proxy.control.journal import Journal
+from proxy.control.keeper import Keeper
+from proxy.control.latchcommands import LatchCommands, ReleaseCommand, RollbackCommand
+from proxy.control.latchfile import LatchStore
+from proxy.control.lateness import Lateness
 from proxy.control.publish import Publisher
 from proxy.control.recorder import Recorder
 from proxy.control.reload import CannotStart, Reloader
 from proxy.control.report import Reporter
+from proxy.control.rollback import running_plan
+from proxy.control.rollbacks import Rollbacks
 from proxy.control.telemetry import Telemetry
 from proxy.control.witness import Witness
 from proxy.core.counters import Counters
-from proxy.core.pages import Confirmed, Page, Posted, Roster
+from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.mapped import map_page
 
@@ -41,11 +47,16 @@ async def control(assignment: Assignment) -> int:
         board=Page(map_page(state.board, writable=True), Posted),
         roster=Page(map_page(state.roster, writable=False), Roster),
         confirmations=[Page(map_page(state.worker(slot), writable=False), Confirmed) for slot in slots],
+        judging=lambda: store.judging(),  # noqa: PLW0108 - it is made below
+    )
+    store = LatchStore(
+        state, TextPage(map_page(state.latch_page, writable=True)), publisher.pages, lambda: running_plan(publisher)
     )
     own = Counters(map_page(state.control_counters, writable=True))
     journal = Journal(state, adopt=True)
     witness = Witness(journal, publisher)
     journal.tell(witness.expect)
+    keeper = Keeper(store, journal)
     recorder = Recorder(journal, Path(settings.routes).parent)
     reloader = Reloader(
         routes=Path(settings.routes),
@@ -55,14 +66,19 @@ async def control(assignment: Assignment) -> int:
         own=own,
         recorder=recorder,
     )
+    latch = Rollbacks(state, store, keeper)
     telemetry = Telemetry(
         own=own,
         slots=[Counters(map_page(state.counters(slot), writable=False)) for slot in slots],
         publisher=publisher,
         reloader=reloader,
         journal=journal,
+        latch=latch,
     )
-    reporter = Reporter(publisher=publisher, reloader=reloader, telemetry=telemetry, journal=journal)
+    lateness = Lateness(publisher, store)
+    reporter = Reporter(
+        publisher=publisher, reloader=reloader, telemetry=telemetry, journal=journal, latch=latch, lateness=lateness
+    )
     editor = Editor(
         reloader=reloader,
         routes=Path(settings.routes),
@@ -70,9 +86,14 @@ async def control(assignment: Assignment) -> int:
         read_only=settings.flags_readonly,
         by_command=recorder.by_command,
     )
+    throwing = LatchCommands(
+        state=state, store=store, keeper=keeper, publisher=publisher, reloader=reloader, journal=journal
+    )
     commands = (
         StatusCommand(reporter),
-        ExplainCommand(state, publisher),
+        ExplainCommand(state, publisher, latch),
+        RollbackCommand(throwing),
+        ReleaseCommand(throwing),
         CanaryCommand(editor=editor, reloader=reloader, publisher=publisher, state=state, record=journal.record),
     )
     app = ops_app(readiness=reporter.readiness, metrics=telemetry.metrics)
@@ -80,6 +101,7 @@ async def control(assignment: Assignment) -> int:
         async with asyncio.TaskGroup() as tasks:
             ops = tasks.create_task(serve_ops(app, socket.socket(fileno=assignment.listener)))
             try:
+                await asyncio.to_thread(keeper.start)  # before the plan is posted, which is when workers start
                 await reloader.start(first=assignment.first, last_good=settings.last_good)
             except (CannotStart, OSError) as error:
                 recorder.refused_to_start(str(error))
@@ -88,7 +110,9 @@ async def control(assignment: Assignment) -> int:
                 return 1
             recorder.started(publisher.posted, publisher.roster(), first=assignment.first)
             async with serve_commands(state.control_socket, commands):
-                running = [tasks.create_task(one) for one in (reloader.run(), witness.run())]
+                running = [
+                    tasks.create_task(one) for one in (reloader.run(), keeper.run(), lateness.run(), witness.run())
+                ]
                 await end.wait()
                 for task in running:
                     task.cancel()

@@ -53,5 +53,7 @@ def explanations_of_files(
     if question.percent is not None:
         plan = with_percent(compiled.plan, area_of(question, generation, NOTHING_ROLLED_BACK), question.percent)
         generation = build_generation(encode_plan(plan), open_table, number=0)
-    answer: list[dict[str, Any]] = msgspec.to_builtins(explain_all(question, accounts, generation, source="files"))
+    answer: list[dict[str, Any]] = msgspec.to_builtins(
+        explain_all(question, accounts, generation, NOTHING_ROLLED_BACK, source="files")
+    )
     return answer

@@ -83,7 +83,30 @@ def status_text(report: dict[str, Any]) -> str:
     return "\n".join(_status_lines(report))
 
 
+def _latch_lines(latch: dict[str, Any]) -> Iterator[str]:
+    """The rollbacks, before anything else: whoever looks during an incident looks for these."""
+    for one in latch["rollbacks"]:
+        yield f"ROLLED BACK  {one['id']}  {scope_text(one['scope'])}: {one['reason']}, by {one['by']} at {one['at']}"
+        if one["plan_lost"]:
+            yield "             the plan it was thrown under is lost: it covers everything until it is released"
+    if latch["unreadable"]:
+        yield f"latch.json can't be read: {latch['unreadable']}"
+    if latch["rollbacks"] and latch["rollback_file"]:
+        yield "the file ROLLBACK is there; strangler release deletes it"
+    if not latch["on_disk"]:
+        yield f"the latch is in force, but not on the disk: {latch['trouble']}"
+
+
+def scope_text(scope: dict[str, str | None]) -> str:
+    """A scope as people say it."""
+    return ", ".join(f"{key} {value}" for key, value in scope.items() if value is not None) or "everything"
+
+
 def _status_lines(report: dict[str, Any]) -> Iterator[str]:
+    yield from _latch_lines(report["latch"])
+    yield f"latch: epoch {report['latch']['epoch']}" + (
+        "" if report["latch"]["rollbacks"] else ", nothing is rolled back"
+    )
     state = "draining" if report["draining"] else "ready" if report["ready"] else "NOT READY"
     yield (
         f"{state}: traffic on http://{report['listen']}, ops on http://{report['ops']}; "
@@ -106,13 +129,22 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
     yield from _table(("AREA", "STATUS", "SHARE", "LEGACY", "NEW", "ERRORS", "OWNER"), rows, right={2, 3, 4, 5})
     yield ""
     yield from _table(
-        ("WORKER", "PID", "GENERATION", "STARTS"),
+        ("WORKER", "PID", "GENERATION", "EPOCH", "STARTS"),
         [
-            (str(worker["slot"]), str(worker["pid"] or "-"), str(worker["generation"]), str(worker["starts"]))
+            (
+                str(worker["slot"]),
+                str(worker["pid"] or "-"),
+                str(worker["generation"]),
+                str(worker["epoch"]),
+                str(worker["starts"]),
+            )
             for worker in report["workers"]
         ],
-        right={1, 2, 3},
+        right={1, 2, 3, 4},
     )
+    for worker in report["workers"]:
+        if worker["late"]:
+            yield f"ALARM: worker {worker['slot']} has not run what it is told to for over 5 s"
     for worker in report["workers"]:
         if worker["trouble"]:
             yield f"worker {worker['slot']} can't run generation {worker['refused']}: {worker['trouble']}"

@@ -180,6 +180,8 @@ def _show(answer: dict[str, Any], *, as_json: bool, by_control: bool) -> None:
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    from proxy.cli.render import scope_text
+
     entry = answer["entry"]
     thrown = answer["action"] == "rollback"
     for name in answer["not_covered"]:
@@ -196,7 +198,7 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     else:
         yield f"released: {said}"
         for one in answer["still"]:
-            yield f"  still rolled back: {one['id']}  {_scope_text(one['scope'])}: {one['reason']}"
+            yield f"  still rolled back: {one['id']}  {scope_text(one['scope'])}: {one['reason']}"
     yield from _worker_lines(answer)
     if not answer["on_disk"]:
         yield f"IN FORCE, NOT YET ON DISK: {answer['trouble']}; control tries again every second"
@@ -221,7 +223,3 @@ def _worker_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield f"NOT CONFIRMED by worker {one['slot']} (pid {one['pid']}): it may still send requests to new"
     if missing:
         yield "  it is killed once it has stood still for 1 s; see strangler status, or kill -9 it"
-
-
-def _scope_text(scope: dict[str, str | None]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in scope.items() if value is not None) or "everything"

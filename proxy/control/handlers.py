@@ -14,7 +14,8 @@ from proxy.control.explain import area_of, explain, with_percent
 from proxy.control.publish import Publisher
 from proxy.control.question import CannotAsk, Question
 from proxy.control.report import Reporter
-from proxy.core.covering import NOTHING_ROLLED_BACK
+from proxy.control.rollbacks import Rollbacks
+from proxy.core.covering import LiveLatch
 from proxy.core.generation import Generation, assemble
 from proxy.core.layout import StateDir
 from proxy.core.plan import decode_plan, encode_plan, plan_name
@@ -48,9 +49,10 @@ class ExplainCommand:
 
     name = "explain"
 
-    def __init__(self, state: StateDir, publisher: Publisher) -> None:
+    def __init__(self, state: StateDir, publisher: Publisher, latch: Rollbacks) -> None:
         self._state = state
         self._publisher = publisher
+        self._latch = latch
         self._built: Generation | None = None
         self._building = asyncio.Lock()
 
@@ -70,12 +72,13 @@ class ExplainCommand:
 
     def _explain(self, asked: _Asked) -> Any:
         generation = self._serving()
+        latch = self._latch.live(lambda plan: self._build(self._state.plan(plan).read_bytes(), 0), generation)
         if asked.question.percent is not None:
-            area = area_of(asked.question, generation, NOTHING_ROLLED_BACK)
+            area = area_of(asked.question, generation, latch)
             text = self._state.plan(generation.plan).read_bytes()
             plan = with_percent(decode_plan(text), area, asked.question.percent)
             generation = self._build(encode_plan(plan), generation.number)
-        return msgspec.to_builtins(explain_all(asked.question, asked.accounts, generation, source="running"))
+        return msgspec.to_builtins(explain_all(asked.question, asked.accounts, generation, latch, source="running"))
 
     def _serving(self) -> Generation:
         confirmed = [
@@ -97,20 +100,16 @@ class ExplainCommand:
         return build_generation(text, lambda digest: map_table(self._state, digest), number=number)
 
 
-def explain_all(question: Question, accounts: list[str] | None, generation: Generation, *, source: str) -> list[Any]:
+def explain_all(
+    question: Question, accounts: list[str] | None, generation: Generation, latch: LiveLatch, *, source: str
+) -> list[Any]:
     """One explanation, or one an account.
 
     Raises:
         CannotAsk: the question can't be asked of this configuration.
     """
-    if accounts is None:
-        return [explain(question, generation, latch=NOTHING_ROLLED_BACK, source=source)]
-    return [
-        explain(
-            msgspec.structs.replace(question, account=account), generation, latch=NOTHING_ROLLED_BACK, source=source
-        )
-        for account in accounts
-    ]
+    asked = [question] if accounts is None else [msgspec.structs.replace(question, account=one) for one in accounts]
+    return [explain(one, generation, latch=latch, source=source) for one in asked]
 
 
 def build_generation(text: bytes, open_table: Any, *, number: int) -> Generation:

@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from proxy.control.journal import Behind, Journal
+from proxy.control.lateness import Lateness
 from proxy.control.publish import Publisher, WorkerReport
 from proxy.control.reload import Reloader
+from proxy.control.rollbacks import LatchLine, Rollbacks
 from proxy.control.telemetry import Telemetry
-from proxy.core.latch import OPEN
 from proxy.core.status import area_statuses
 
 _COMPLAINTS_SHOWN: Final = 200
@@ -24,6 +25,8 @@ class WorkerLine(msgspec.Struct, frozen=True, kw_only=True):
     starts: int
     generation: int
     plan: str
+    epoch: int  # of the latch that it obeys
+    late: bool  # its generation or epoch has not been the posted one for over 5 s
     refused: int  # a generation it could not build; 0: none
     trouble: str
 
@@ -51,6 +54,7 @@ class AreaLine(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `status --json`; its keys stay."""
 
+    latch: LatchLine
     ready: bool
     draining: bool
     generation: int  # posted
@@ -73,11 +77,22 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Reporter:
     """Answers from the pages and the standing configuration, at the moment it is asked."""
 
-    def __init__(self, *, publisher: Publisher, reloader: Reloader, telemetry: Telemetry, journal: Journal) -> None:
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        reloader: Reloader,
+        telemetry: Telemetry,
+        journal: Journal,
+        latch: Rollbacks,
+        lateness: Lateness,
+    ) -> None:
         self._publisher = publisher
         self._reloader = reloader
         self._telemetry = telemetry
         self._journal = journal
+        self._latch = latch
+        self._lateness = lateness
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether at least one worker serves, and what people should know even if so."""
@@ -87,12 +102,14 @@ class Reporter:
         standing = self._reloader.standing
         posted = self._publisher.posted
         ready = not draining and any(worker.generation for worker in workers)
+        latch = self._latch.line()
         return ready, {
+            "latch": msgspec.to_builtins(latch),
             "ready": ready,
             "draining": draining,
             "generation": 0 if posted is None else posted.generation,
             "plan": "" if posted is None else posted.plan,
-            "workers": [msgspec.to_builtins(_worker_line(worker)) for worker in workers],
+            "workers": [msgspec.to_builtins(one) for one in self._worker_lines()],
             "held_back": dict(standing.held_back),
             "complaints": [str(one) for one in standing.complaints[:_COMPLAINTS_SHOWN]],
             "complaints_count": len(standing.complaints),
@@ -107,7 +124,9 @@ class Reporter:
         roster = self._publisher.roster()
         requests, failed = self._telemetry.requests()
         plan = standing.plan
+        latch = self._latch.line()
         return Report(
+            latch=latch,
             ready=ready,
             draining=body["draining"],
             generation=body["generation"],
@@ -115,7 +134,7 @@ class Reporter:
             listen="" if roster is None else roster.listen,
             ops="" if roster is None else roster.ops,
             control_starts=0 if roster is None else roster.control_starts,
-            workers=tuple(_worker_line(worker) for worker in self._publisher.workers()),
+            workers=self._worker_lines(),
             areas=()
             if plan is None
             else tuple(
@@ -130,7 +149,7 @@ class Reporter:
                     requests=requests.get(one.area.name, {}),
                     errors=failed.get(one.area.name, {}),
                 )
-                for one in area_statuses(plan, OPEN)
+                for one in area_statuses(plan, self._latch.latch())
             ),
             otherwise="" if plan is None else plan.settings.otherwise.value,
             otherwise_requests=requests.get("-", {}),
@@ -142,8 +161,11 @@ class Reporter:
             journal_behind=self._journal.behind,
         )
 
+    def _worker_lines(self) -> tuple[WorkerLine, ...]:
+        return tuple(_worker_line(one, late=one.slot in self._lateness.late) for one in self._publisher.workers())
 
-def _worker_line(worker: WorkerReport) -> WorkerLine:
+
+def _worker_line(worker: WorkerReport, *, late: bool) -> WorkerLine:
     said = worker.confirmed
     return WorkerLine(
         slot=worker.slot,
@@ -151,6 +173,8 @@ def _worker_line(worker: WorkerReport) -> WorkerLine:
         starts=worker.starts,
         generation=worker.generation,
         plan="" if said is None else said.plan,
+        epoch=0 if said is None else said.epoch,
+        late=late,
         refused=0 if said is None else said.refused,
         trouble="" if said is None else said.trouble,
     )

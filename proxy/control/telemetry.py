@@ -9,6 +9,7 @@ from typing import Final
 from proxy.control.journal import Journal
 from proxy.control.publish import Publisher
 from proxy.control.reload import Reloader
+from proxy.control.rollbacks import Rollbacks
 from proxy.core.counters import Counters, is_gauge
 from proxy.core.metrics import label, render
 
@@ -31,6 +32,7 @@ class Telemetry:
         publisher: Publisher,
         reloader: Reloader,
         journal: Journal,
+        latch: Rollbacks,
     ) -> None:
         """Read nothing yet.
 
@@ -40,12 +42,14 @@ class Telemetry:
             publisher: knows the workers.
             reloader: knows the files.
             journal: knows what waits for the disk.
+            latch: knows the rollbacks in force.
         """
         self._own = own
         self._slots = slots
         self._publisher = publisher
         self._reloader = reloader
         self._journal = journal
+        self._latch = latch
 
     def metrics(self) -> str:
         """The Prometheus text."""
@@ -63,6 +67,12 @@ class Telemetry:
         posted = self._publisher.posted
         for worker in self._publisher.workers():
             yield f'strangler_generation{{worker="{worker.slot}"}}', worker.generation
+            said = worker.confirmed
+            yield f'strangler_latch_epoch{{worker="{worker.slot}"}}', 0 if said is None else said.epoch
+        latch = self._latch.line()
+        yield "strangler_latch_epoch_latest", latch.epoch
+        yield "strangler_rollbacks_in_force", len(latch.rollbacks)
+        yield "strangler_latch_on_disk", int(latch.on_disk and not latch.unreadable)
         if posted is not None:
             yield "strangler_generation_posted", posted.generation
             yield f'strangler_plan_info{{plan="{label(posted.plan)}"}}', 1

@@ -53,6 +53,10 @@ METRICS: Final[tuple[Metric, ...]] = (
     # control
     Metric("strangler_generation", "gauge", ("worker",), "The generation that a worker serves; 0: none yet."),
     Metric("strangler_generation_posted", "gauge", (), "The generation that workers are told to serve."),
+    Metric("strangler_latch_epoch", "gauge", ("worker",), "The epoch of the latch that a worker obeys."),
+    Metric("strangler_latch_epoch_latest", "gauge", (), "The epoch of the latch that workers shall obey."),
+    Metric("strangler_rollbacks_in_force", "gauge", (), "Rollbacks that stand."),
+    Metric("strangler_latch_on_disk", "gauge", (), "1: the latch would outlive a restart of everything; 0: not yet."),
     Metric("strangler_plan_info", "gauge", ("plan",), "Always 1; the label names the plan that is posted."),
     Metric(
         "strangler_reloads_total",
