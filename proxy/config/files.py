@@ -83,7 +83,11 @@ def expand(base: Path, pattern: str) -> list[str]:
     """The files that an include names, by path."""
     if not is_pattern(pattern):
         return [normal_name(pattern)]
-    names = (normal_name(one.replace(os.sep, "/")) for one in glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207  pathlib's knows no root_dir
+    try:
+        found = glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207  pathlib's knows no root_dir
+    except ValueError:  # a NUL character, which no path has
+        return []
+    names = (normal_name(one.replace(os.sep, "/")) for one in found)
     return sorted(one for one in names if matches(pattern, one) and (base / one).is_file())
 
 
@@ -128,6 +132,11 @@ class _Reader:
                 self._read(full, directory / name)
 
     def _read(self, name: str, path: Path) -> None:
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        if shown != name:
+            # Names go into plans, memory and messages, all of them UTF-8.
+            self.found[shown] = File.unreadable("its name isn't UTF-8; rename it")
+            return
         try:
             # A FIFO in place of a file would hold the reader up for ever, hence O_NONBLOCK.
             with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:  # noqa: PTH123
@@ -139,6 +148,9 @@ class _Reader:
             return
         except OSError as error:
             self.found[name] = File.unreadable(error.strerror or str(error))
+            return
+        except ValueError:
+            self.found[name] = File.unreadable("no path has a NUL character")
             return
         if len(content) > LARGEST_FILE_BYTES:
             self.found[name] = File.unreadable(f"is larger than {LARGEST_FILE_BYTES} bytes")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _scan: Callable[[str, int, bool], tuple[str, int]] = decoder.scanstring  # type: ignore[attr-defined]
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_SURROGATE: Final = re.compile("[\\ud800-\\udfff]")
 _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None}
 _WORD: Final = re.compile(r"true|false|null")
 
@@ -70,7 +71,7 @@ class _Reader:
             self._report.tell("too-deep", spot, "", f"more than {DEEPEST} levels of nesting")
             raise GivenUp
         if char == '"':
-            string, end = _scan(text, at + 1, True)
+            string, end = self._string(at)
             return Scalar(spot.line, spot.column, string, string, 1), end
         if char == "{":
             return self._mapping(at, depth)
@@ -86,6 +87,13 @@ class _Reader:
                 raise JSONDecodeError("a number larger than any", text, at)
             return Scalar(spot.line, spot.column, number[0], meant), number.end()
         raise JSONDecodeError("expecting a value", text, at)
+
+    def _string(self, at: int) -> tuple[str, int]:
+        string, end = _scan(self._text, at + 1, True)
+        if _SURROGATE.search(string) is not None:
+            # JSON allows half a character, UTF-8 doesn't, and a plan is UTF-8.
+            raise JSONDecodeError("half a surrogate pair in this text; write the character itself", self._text, at)
+        return string, end
 
     def _sequence(self, at: int, depth: int) -> tuple[Sequence, int]:
         spot = self.spot(at)
@@ -110,7 +118,7 @@ class _Reader:
             if self._text[at : at + 1] != '"':
                 raise JSONDecodeError("expecting a key in double quotes", self._text, at)
             mark = self.spot(at)
-            name, at = _scan(self._text, at + 1, True)
+            name, at = self._string(at)
             at = self.skip(at)
             if self._text[at : at + 1] != ":":
                 raise JSONDecodeError('expecting ":" after a key', self._text, at)

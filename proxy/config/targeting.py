@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.config.names import place
 from proxy.config.nodes import Mapping, Node, Scalar, Sequence, data
 from proxy.config.problems import nearest, quoted
+from proxy.config.yaml import DEEPEST
 from proxy.core.model import SHARE_TOTAL_BP
 from proxy.core.plan import Clause
 
@@ -38,7 +39,7 @@ class _GivenUp(Exception):
 def replace_refs(node: Node, evaluators: Mapping | None, where: str, report: Report) -> Node | None:
     """The node with every `$ref` replaced by what it names; None when that can't be done, which is told."""
     try:
-        return _Replacer(evaluators, where, report).replace(node, ())
+        return _Replacer(evaluators, where, report).replace(node, (), 0)
     except _GivenUp:
         return None
 
@@ -50,23 +51,27 @@ class _Replacer:
         self._report = report
         self._values = 0
 
-    def replace(self, node: Node, inside: tuple[str, ...]) -> Node:
+    def replace(self, node: Node, inside: tuple[str, ...], depth: int) -> Node:
         self._values += 1
         if self._values > MOST_VALUES:
             told = f"grows beyond {MOST_VALUES} values when its $refs are replaced; name smaller evaluators"
             self._report.tell("ref-too-large", node, self._where, told)
             raise _GivenUp
+        if depth > DEEPEST:
+            told = f"more than {DEEPEST} levels of nesting when its $refs are replaced; name shallower evaluators"
+            self._report.tell("too-deep", node, self._where, told)
+            raise _GivenUp
         if isinstance(node, Sequence):
-            return Sequence(node.line, node.column, [self.replace(item, inside) for item in node.items])
+            return Sequence(node.line, node.column, [self.replace(item, inside, depth + 1) for item in node.items])
         if isinstance(node, Mapping):
             ref = node.get("$ref")
             if ref is not None and len(node.entries) == 1:
-                return self._named(ref, inside)
-            entries = {key: (mark, self.replace(value, inside)) for key, (mark, value) in node.entries.items()}
+                return self._named(ref, inside, depth)
+            entries = {key: (mark, self.replace(one, inside, depth + 1)) for key, (mark, one) in node.entries.items()}
             return Mapping(node.line, node.column, entries)
         return node
 
-    def _named(self, ref: Node, inside: tuple[str, ...]) -> Node:
+    def _named(self, ref: Node, inside: tuple[str, ...], depth: int) -> Node:
         name = ref.text if isinstance(ref, Scalar) else ""
         found = self._evaluators.get(name) if self._evaluators is not None else None
         if found is None:
@@ -80,7 +85,7 @@ class _Replacer:
             chain = " → ".join((*inside[inside.index(name) :], name))
             self._report.tell("ref-cycle", ref, self._where, f"evaluators are made of each other: {chain}")
             raise _GivenUp
-        return self.replace(found, (*inside, name))
+        return self.replace(found, (*inside, name), depth)
 
 
 def steps_of(targeting: Node) -> Iterator[Step]:

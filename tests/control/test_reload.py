@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from proxy.config.fileset import FileSet
+from proxy.config.settle import Settled, settle
 from proxy.control.memory import recall
 from proxy.control.publish import Publisher
 from proxy.control.reload import CannotStart, Reloader
+from proxy.control.watch import Patience
 from proxy.core.counters import Counters
 from proxy.core.layout import StateDir
 from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
+from tests.waiting import until
 
 ROUTES = """\
 version: 1
@@ -184,6 +189,38 @@ def test_a_complaint_is_said_once_and_again_only_after_it_was_gone(
     control.read_again()
     assert told() == 2
     assert dict(control.own.items())['strangler_reloads_total{result="held_back"}'] == 3
+
+
+def test_a_defect_of_ours_ends_nothing_is_told_once_and_is_over_with_the_file_that_showed_it(
+    control: Control, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control.start()
+    posted = control.posted()
+
+    def settle_badly(wanted: FileSet, *others: Any) -> Settled:
+        if b"odd" in wanted.files["routes.yaml"].content:
+            raise RecursionError("too deep for us")
+        return settle(wanted, *others)
+
+    def looked(trouble: str) -> bool:
+        control.reloader._look()
+        return control.reloader.standing.trouble.endswith(trouble)
+
+    monkeypatch.setattr("proxy.control.reload.settle", settle_badly)
+    control.write(ROUTES + "# odd\n")
+    until(lambda: looked("RecursionError: too deep for us"), "the defect is told")
+    control.write(ROUTES + "# odd as well\n")
+    control.reloader._patience = Patience()
+    until(lambda: looked("RecursionError: too deep for us"), "the defect is still told")
+    control.begin()
+    control.start(first=False)
+    assert control.reloader.standing.trouble.endswith("too deep for us")
+    assert control.posted() == posted
+    assert caplog.text.count("ERROR") == 2  # once in either process
+    assert dict(control.own.items())['strangler_reloads_total{result="failed"}'] == 2
+    control.write(moved("new"))
+    until(lambda: looked("") and control.posted() != posted, "the good file is in force")
+    assert control.reloader.standing.trouble == ""
 
 
 def test_old_plans_are_removed_except_those_that_run_and_the_last_few(control: Control) -> None:
