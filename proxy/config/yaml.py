@@ -17,6 +17,7 @@ import yaml
 
 from proxy.config.nodes import Mapping, Node, Scalar, Sequence
 from proxy.config.problems import quoted
+from proxy.config.syntax import explain_syntax
 
 if TYPE_CHECKING:
     from proxy.config.problems import Report
@@ -57,7 +58,8 @@ def read_yaml(text: str, report: Report) -> Node | None:
             node = builder.take(event)
             root = root or node
     except yaml.YAMLError as error:
-        _tell_syntax(text, error, report)
+        line, column, words = explain_syntax(text, error)
+        report.tell("bad-yaml", Spot(line, column), "", words)
         return None
     except GivenUp:
         return None
@@ -197,27 +199,3 @@ def number_of(text: str, *, whole: bool) -> int | float | None:
 
 def _spot(mark: Any) -> Spot:
     return Spot(mark.line + 1, mark.column + 1)
-
-
-def _tell_syntax(text: str, error: yaml.YAMLError, report: Report) -> None:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        # A reader's error: a character that YAML forbids. The C parser counts bytes, the Python one characters.
-        found = re.search(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
-        at = found.start() if found else 0
-        line, column = text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
-        what = f"the control character U+{ord(text[at]):04X}" if found else str(error)
-        report.tell("bad-yaml", Spot(line, column), "", f"{what} can't stand in YAML")
-        return
-    context = getattr(error, "context", None)
-    opened = getattr(error, "context_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    words = f"{problem} ({context} from line {opened.line + 1})" if context and opened is not None else problem
-    report.tell("bad-yaml", _spot(mark), "", _HINTS.get(problem, "") + words)
-
-
-_HINTS: Final = {
-    "found character that cannot start any token": "a tab or one of @ ` %: indent with spaces, quote such text; ",
-    "found a tab character that violates indentation": "a tab: indent with spaces; ",
-    "mapping values are not allowed in this context": 'a ": " inside plain text, or wrong indentation: quote it; ',
-}
