@@ -155,17 +155,17 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"\nthe journal can't be written, {behind['count']} of its events wait in memory: {behind['why']}"
     if report["held_back"]:
         yield "\nheld back, at their last good version:"
-        for file, why in report["held_back"].items():
-            yield f"  {file}: {why}"
+        for file in report["held_back"]:
+            yield f"  {file}"
     if report["complaints"]:
-        yield ""
+        yield "\ncomplaints:"
         for one in report["complaints"]:
             place = f"{one['file']}:{one['line']}:{one['column']}" if one["line"] else one["file"]
             where = f"{one['where']}: " if one["where"] else ""
-            yield f"{place}  {where}{'warning: ' if one['severity'] == 'warning' else ''}{one['text']}"
+            yield f"  {place}  {where}{'warning: ' if one['severity'] == 'warning' else ''}{one['text']}"
         more = report["complaints_count"] - len(report["complaints"])
         if more:
-            yield f"… and {more} more; see strangler check"
+            yield f"  … and {more} more; see strangler check"
 
 
 def _share(area: dict[str, Any]) -> str:

@@ -121,6 +121,7 @@ class _Settling:
         for name in held:
             mine = next((one for one in found if name in self._points_to(one)), found[0])
             self._held.setdefault(name, str(mine))
+            self._told.append(mine)
         self._candidate = self._candidate.with_files(versions)
 
     def _changed(self) -> set[str]:

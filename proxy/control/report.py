@@ -67,7 +67,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     otherwise: str
     otherwise_requests: dict[str, int]
     otherwise_errors: dict[str, int]
-    held_back: dict[str, str]
+    held_back: tuple[str, ...]  # files; why is told once, in the complaints
     complaints: tuple[dict[str, str | int], ...]
     complaints_count: int
     trouble: str
@@ -110,7 +110,7 @@ class Reporter:
             "generation": 0 if posted is None else posted.generation,
             "plan": "" if posted is None else posted.plan,
             "workers": [msgspec.to_builtins(one) for one in self._worker_lines()],
-            "held_back": dict(standing.held_back),
+            "held_back": list(standing.held_back),
             "complaints": [str(one) for one in standing.complaints[:_COMPLAINTS_SHOWN]],
             "complaints_count": len(standing.complaints),
             "trouble": standing.trouble,
@@ -154,7 +154,7 @@ class Reporter:
             otherwise="" if plan is None else plan.settings.otherwise.value,
             otherwise_requests=requests.get("-", {}),
             otherwise_errors=failed.get("-", {}),
-            held_back=dict(standing.held_back),
+            held_back=tuple(standing.held_back),
             complaints=tuple(one.data() for one in standing.complaints[:_COMPLAINTS_SHOWN]),
             complaints_count=len(standing.complaints),
             trouble=standing.trouble,

@@ -84,13 +84,15 @@ def test_a_broken_edit_changes_nothing_and_is_told_once_with_place_and_remedy(cl
     clean.config.edit("flags/orders.flagd.yaml", flag(50).replace("fractional", "fractoinal"))
     body = until(lambda: (body := clean.readyz())["held_back"] and body, "the file is held back")
     assert body["ready"] is True
-    assert list(body["held_back"]) == ["flags/orders.flagd.yaml"]
+    assert body["held_back"] == ["flags/orders.flagd.yaml"]
     (complaint,) = body["complaints"]
     assert complaint.startswith("flags/orders.flagd.yaml:10:")
     assert 'did you mean "fractional"?' in complaint
     assert body["generation"] == generation
     assert clean.get("/orders/1", "acme") == "legacy"
-    assert "flags/orders.flagd.yaml:10:" in clean.command("status")
+    told = clean.command("status")
+    assert "held back, at their last good version:\n  flags/orders.flagd.yaml\n" in told
+    assert told.count(complaint) == told.count("flags/orders.flagd.yaml:") == 1
     # Another file goes through meanwhile, and the complaint isn't repeated for it.
     clean.config.edit("pilots.txt", "pilot-1\nacme\n")
     clean.reloaded(generation + 1)
