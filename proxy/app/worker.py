@@ -18,7 +18,7 @@ from proxy.core.generation import Generation
 from proxy.core.pages import Confirmed, Page, Posted, TextPage
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.building import Builder
-from proxy.supervise.follow import Follower
+from proxy.supervise.follow import Follower, NothingToRun
 from proxy.supervise.latchwatch import LatchWatch
 from proxy.supervise.mapped import map_page
 from proxy.supervise.saying import Saying
@@ -96,7 +96,10 @@ def main() -> None:
     assignment = Assignment.decode(sys.argv[1])
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is a log to reopen
     log_to_stderr(f"worker {assignment.slot}")
-    uvloop.run(work(assignment))
+    try:
+        uvloop.run(work(assignment))
+    except* NothingToRun:
+        sys.exit(1)  # it has said why; the supervisor starts another, ever later
 
 
 if __name__ == "__main__":

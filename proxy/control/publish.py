@@ -98,6 +98,11 @@ class Publisher:
         roster = self._roster.read()
         return tuple(_report(slot, page, roster) for slot, page in enumerate(self._confirmations))
 
+    def refusing(self, generation: int) -> dict[str, str]:
+        """Workers that could not build a generation, also those that ended over it: start id → why."""
+        notes = [note for page in self._confirmations if (note := page.read()) is not None]
+        return {note.start_id: note.trouble for note in notes if note.refused == generation}
+
     def roster(self) -> Roster | None:
         """The supervisor's note."""
         return self._roster.read()

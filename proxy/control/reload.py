@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Final
 
 from proxy.config.cache import Cache
+from proxy.config.compile import compile_files
 from proxy.config.files import read_files
 from proxy.config.fileset import File, FileSet
 from proxy.config.problems import Complaint, Severity
@@ -94,6 +95,7 @@ class Reloader:
         self._patience = Patience()
         self._wanted: FileSet | None = None
         self._unsettled = False  # what was last read has not been taken to its end
+        self._mended_for: frozenset[str] = frozenset()  # start ids of workers that refuse the posted plan
         self._generation = 0  # the last one remembered
         self._retry_at_s: float | None = None
         self._turn = threading.Lock()
@@ -188,8 +190,27 @@ class Reloader:
                     self._retry()
                 if self._patience.due(look(() if self._wanted is None else self._wanted.watch), now_s):
                     self._reload()
+                self._mend()
             except Exception as error:  # noqa: BLE001 - the top of a task: files that break our own code end nothing
                 self._stumble(error)
+
+    def _mend(self) -> None:
+        """Write the posted plan and its tables again for workers that can't run it: one of the files may be damaged."""
+        posted, in_force = self._publisher.posted, self.standing.in_force
+        refusing = {} if posted is None else self._publisher.refusing(posted.generation)
+        fresh = refusing.keys() - self._mended_for
+        self._mended_for = frozenset(refusing)
+        if not fresh or posted is None or in_force is None:
+            return
+        compiled = compile_files(in_force, self._cache, _today())
+        try:
+            same = compiled.plan is not None and self._publisher.write(compiled.plan, compiled.tables) == posted.plan
+        except OSError as error:
+            _log.error("plan %s can't be written again: %s", posted.plan[:12], error)
+            return
+        why = "; ".join(sorted({refusing[start_id] for start_id in fresh}))
+        result = "is written again" if same else "can't be made again of the files in force"
+        _log.warning("a worker can't run plan %s (%s): it %s", posted.plan[:12], why, result)
 
     def _stumble(self, error: Exception) -> None:
         """Keep what runs, and say so: a defect of ours, which some file has brought to light."""

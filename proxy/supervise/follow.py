@@ -6,7 +6,9 @@
 4. hand it over (one assignment, between two requests), confirm it on the worker's page
 5. take the old one apart, in slices too, unless a rollback was thrown under it: then it goes on being asked
 
-Control need not live for any of this. A plan that can't be built leaves the running one in place, and the page says why.
+Control need not live for any of this. A plan that can't be built leaves the running one in place, and the page says why;
+it is tried again, ever later: the disk may come back, and control writes a damaged plan again. A worker that runs
+nothing at all would leave its clients waiting in the socket's queue: it ends, and the supervisor starts another.
 """
 
 from __future__ import annotations
@@ -22,9 +24,14 @@ from proxy.supervise.building import Builder, PlanUnusable, dismantled
 from proxy.supervise.saying import Saying
 
 POLL_S: Final = 0.02
-_TROUBLE_CHARACTERS: Final = 1000
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 5.0
 
 _log = logging.getLogger("worker")
+
+
+class NothingToRun(Exception):
+    """A worker without a generation can't build the one it is asked for; why has been said."""
 
 
 class Follower:
@@ -51,9 +58,15 @@ class Follower:
         self._builder = builder
         self._saying = saying
         self._adopt = adopt
+        self._failures = 0  # of the note that stands on the board
+        self._retry_at_s: float | None = None
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow until cancelled.
+
+        Raises:
+            ExceptionGroup: of a NothingToRun.
+        """
         self._saying.say()
         seen = 0
         building: asyncio.Task[None] | None = None
@@ -61,10 +74,13 @@ class Follower:
             while True:
                 self._saying.beat()
                 version = self._board.version
-                if version != seen and (building is None or building.done()):
+                if (version != seen or self._retry_is_due()) and (building is None or building.done()):
                     posted = self._board.read()
                     if posted is not None:
+                        if version != seen:
+                            self._failures = 0
                         seen = version
+                        self._retry_at_s = None
                         if posted.generation != self._saying.note.generation:
                             building = tasks.create_task(self._take(posted))
                 await asyncio.sleep(POLL_S)
@@ -73,20 +89,33 @@ class Follower:
         try:
             generation = await self._builder.build(posted.plan, posted.generation)
         except (OSError, ValueError, PlanUnusable) as error:
-            _log.error("generation %d can't be run, %s", posted.generation, self._staying(error))
-            self._saying.say(refused=posted.generation, trouble=str(error)[:_TROUBLE_CHARACTERS])
+            self._refuse(posted.generation, error, str(error))
             return
         except Exception as error:  # noqa: BLE001 - the top of a task
             # A plan that breaks our own code must not end a worker that serves another one well.
-            _log.exception("generation %d can't be run, %s", posted.generation, self._staying(error))
-            trouble = f"{type(error).__name__}: {error}"[:_TROUBLE_CHARACTERS]
-            self._saying.say(refused=posted.generation, trouble=trouble)
+            self._refuse(posted.generation, error, f"{type(error).__name__}: {error}", trace=error)
             return
         former = self._adopt(generation)
         self._saying.say(generation=generation.number, plan=generation.plan, refused=0, trouble="")
         if former is not None:
             await dismantled(former)
 
-    def _staying(self, error: Exception) -> str:
-        number = self._saying.note.generation
-        return f"{f'{number} stays' if number else 'no generation runs yet'}: {error}"
+    def _retry_is_due(self) -> bool:
+        return self._retry_at_s is not None and asyncio.get_running_loop().time() >= self._retry_at_s
+
+    def _refuse(self, number: int, error: Exception, trouble: str, trace: Exception | None = None) -> None:
+        """Say why a generation can't be run, and what follows.
+
+        Raises:
+            NothingToRun: none runs.
+        """
+        running = self._saying.note.generation
+        if not self._failures:
+            what = f"{running} stays" if running else "and none runs yet, so this worker ends"
+            _log.error("generation %d can't be run, %s: %s", number, what, error, exc_info=trace)
+        self._saying.say(refused=number, trouble=trouble)
+        if not running:
+            raise NothingToRun from error
+        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 16)
+        self._retry_at_s = asyncio.get_running_loop().time() + pause_s

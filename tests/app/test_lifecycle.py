@@ -185,3 +185,15 @@ def test_lines_go_to_standard_output_unless_told_otherwise(tmp_path: Path) -> No
     with node(tmp_path) as (running, _, _):
         running.get("/help/first")
         until(lambda: any('"path":"/help/first"' in line for line in running.log_lines), "the line")
+
+
+def test_a_worker_that_finds_its_plan_damaged_is_helped_and_serves_again(tmp_path: Path) -> None:
+    with node(tmp_path) as (running, _, _):
+        plan = running.readyz()["plan"]
+        (path,) = (running.state / "plans").glob(f"{plan}*")
+        path.write_bytes(path.read_bytes()[:-9])
+        pid = running.worker_pid()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: (running.readyz() or {"ready": False})["ready"] and running.worker_pid() != pid, "it is ready")
+        assert running.get_afresh("/orders/1", "acme") == "legacy"
+        assert "is damaged" in "".join(running.messages)

@@ -223,6 +223,27 @@ def test_a_defect_of_ours_ends_nothing_is_told_once_and_is_over_with_the_file_th
     assert control.reloader.standing.trouble == ""
 
 
+def test_what_a_worker_can_not_run_is_written_again_once_for_each_that_says_so(
+    control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    control.start()
+    posted = control.posted()
+    path = control.state.plan(posted.plan)
+    good = path.read_bytes()
+    for start_id in ("a", "b"):
+        path.write_bytes(good[:-9])
+        control.worker.write(Confirmed(pid=1, start_id=start_id, refused=posted.generation, trouble="is damaged"))
+        control.reloader._look()
+        assert path.read_bytes() == good
+        control.reloader._look()
+    assert caplog.text.count("(is damaged): it is written again") == 2
+    assert control.posted() == posted
+    path.unlink()
+    control.worker.write(Confirmed(pid=1, start_id="c", generation=posted.generation))
+    control.reloader._look()
+    assert not path.exists(), "a worker that runs it needs nothing"
+
+
 def test_old_plans_are_removed_except_those_that_run_and_the_last_few(control: Control) -> None:
     control.start()
     oldest = control.posted().plan

@@ -16,7 +16,7 @@ from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted
 from proxy.core.plan import Plan, Segment, TableRef, encode_plan, plan_name
 from proxy.core.table import build_table
 from proxy.supervise.building import Builder
-from proxy.supervise.follow import Follower
+from proxy.supervise.follow import Follower, NothingToRun
 from proxy.supervise.saying import Saying
 from tests.core.plans import plan, route
 from tests.waiting import until_async
@@ -50,12 +50,14 @@ class Node:
     def said(self) -> Confirmed:
         return self.page.read() or Confirmed(pid=0, start_id="")
 
-    @contextlib.asynccontextmanager
-    async def worker(self) -> AsyncIterator[None]:
-        follower = Follower(
+    def follower(self) -> Follower:
+        return Follower(
             board=self.board, builder=Builder(self.state), saying=Saying(self.page, "abc"), adopt=self.adopt
         )
-        task = asyncio.create_task(follower.run())
+
+    @contextlib.asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.follower().run())
         try:
             yield
         finally:
@@ -121,13 +123,51 @@ async def test_a_damaged_plan_leaves_the_running_one_in_place_and_says_why(node:
 
 async def test_a_plan_that_is_not_there_or_of_another_format_is_refused(node: Node) -> None:
     async with node.worker():
-        node.post(1, "ab" * 32)
-        assert "No such file" in await node.refused(1)
+        node.post(1, node.write(plan(route("/orders"))))
+        await node.confirmed(1)
+        node.post(2, "ab" * 32)
+        assert "No such file" in await node.refused(2)
         text = encode_plan(plan(route("/orders"))).replace(b'"format":1', b'"format":99')
         node.state.plan(plan_name(text)).write_bytes(text)
-        node.post(2, plan_name(text))
-        assert await node.refused(2)
-        assert node.adopted == []
+        node.post(3, plan_name(text))
+        assert await node.refused(3)
+        assert len(node.adopted) == 1
+
+
+async def test_a_plan_that_was_refused_is_tried_again_without_being_posted_again(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with node.worker():
+        node.post(1, node.write(plan(route("/orders"))))
+        await node.confirmed(1)
+        other = plan(route("/search", area="search"))
+        path = node.state.plan(plan_name(encode_plan(other)))
+        node.post(2, plan_name(encode_plan(other)))
+        await node.refused(2)
+        versions = node.page.version
+        await until_async(lambda: node.page.version > versions + 2, "it is tried again")
+        node.write(other)
+        await node.confirmed(2)
+    assert node.said().trouble == ""
+    assert caplog.text.count(str(path)) == 1, "it is told once"
+
+
+async def test_a_worker_that_has_nothing_to_run_says_why_and_ends(node: Node) -> None:
+    node.post(1, "ab" * 32)
+    follower = node.follower()
+    with pytest.raises(ExceptionGroup) as caught:
+        await follower.run()
+    assert caught.group_contains(NothingToRun)
+    assert node.said().refused == 1
+    assert "No such file" in node.said().trouble
+
+
+async def test_trouble_of_any_characters_fits_on_the_page(node: Node) -> None:
+    saying = Saying(node.page, "abc")
+    for character in ("x", "\x00", "\U0001f600", '"'):
+        saying.say(refused=1, trouble=character * 5000, unreadable=character * 5000)
+        assert set(node.said().trouble) == {character}
+        assert len(node.said().trouble) >= 80
 
 
 async def test_tables_are_mapped_and_checked_before_they_are_used(node: Node) -> None:
@@ -140,11 +180,12 @@ async def test_tables_are_mapped_and_checked_before_they_are_used(node: Node) ->
     )
     node.state.table(digest).write_bytes(table.replace(b"acme", b"evil"))
     async with node.worker():
-        node.post(1, node.write(made))
-        assert "damaged" in await node.refused(1)
+        node.post(1, node.write(plan(route("/orders"))))
+        await node.confirmed(1)
+        node.post(2, node.write(made))
+        assert "damaged" in await node.refused(2)
         node.state.table(digest).unlink()
         node.state.table(digest).write_bytes(table)
-        node.post(2, node.write(made))
         await node.confirmed(2)
 
 
