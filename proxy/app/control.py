@@ -65,6 +65,7 @@ async def control(assignment: Assignment) -> int:
         publisher=publisher,
         own=own,
         recorder=recorder,
+        latch=store.present,
     )
     latch = Rollbacks(state, store, keeper)
     telemetry = Telemetry(
@@ -101,6 +102,7 @@ async def control(assignment: Assignment) -> int:
         async with asyncio.TaskGroup() as tasks:
             ops = tasks.create_task(serve_ops(app, socket.socket(fileno=assignment.listener)))
             try:
+                keeper.tell(reloader.reconsider)
                 await asyncio.to_thread(keeper.start)  # before the plan is posted, which is when workers start
                 await reloader.start(first=assignment.first, last_good=settings.last_good)
             except (CannotStart, OSError) as error:
@@ -111,7 +113,8 @@ async def control(assignment: Assignment) -> int:
             recorder.started(publisher.posted, publisher.roster(), first=assignment.first)
             async with serve_commands(state.control_socket, commands):
                 running = [
-                    tasks.create_task(one) for one in (reloader.run(), keeper.run(), lateness.run(), witness.run())
+                    tasks.create_task(one)
+                    for one in (reloader.run(), keeper.run(), lateness.run(), witness.run())
                 ]
                 await end.wait()
                 for task in running:

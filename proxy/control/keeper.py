@@ -29,22 +29,25 @@ class Keeper:
         unreadable: why the file can't be read; empty: it can.
     """
 
-    def __init__(self, store: LatchStore, journal: Journal, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, store: LatchStore, journal: Journal) -> None:
         """Keep nothing yet.
 
         Args:
             store: the latch.
             journal: told of what no command did.
-            changed: called after the latch changed without a command, from a thread.
         """
         self.trouble = ""
         self.unreadable = ""
         self._store = store
         self._journal = journal
-        self._changed = changed
+        self._changed: Callable[[], None] = lambda: None
         self._retry_at_s = 0.0
         # A thread of its own: one that hangs with the disk must not take those of commands with it.
         self._disk = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="latch")
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Tell somebody, from a thread, after the latch changed without a command."""
+        self._changed = listener
 
     def start(self) -> None:
         """Read the latch, and post it before any worker starts; called in a thread."""

@@ -72,6 +72,7 @@ class LatchCommands:
             except (UnknownName, CannotRelease, CannotWrite) as error:
                 self._journal.record(refused_event(asked, by_uid, str(error), what))
                 raise Refused(str(error), _USAGE if isinstance(error, UnknownName) else 1) from error
+        self._reloader.reconsider()
         on_disk, _ = await asyncio.gather(
             self._keeper.saved(change.epoch, _SAVED_WITHIN_S), self._obeyed(change.obeying)
         )

@@ -19,7 +19,7 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -35,6 +35,7 @@ from proxy.control.publish import Publisher
 from proxy.control.recorder import Recorder
 from proxy.control.watch import POLL_S, Patience, look
 from proxy.core.counters import Counters
+from proxy.core.latch import OPEN, Latch
 from proxy.core.layout import StateDir
 from proxy.core.pages import Posted
 from proxy.core.plan import Plan, decode_plan
@@ -73,6 +74,7 @@ class Reloader:
         publisher: Publisher,
         own: Counters,
         recorder: Recorder | None = None,
+        latch: Callable[[], Latch] = lambda: OPEN,
     ) -> None:
         """Read nothing yet.
 
@@ -83,6 +85,7 @@ class Reloader:
             publisher: posts plans.
             own: control's own counters.
             recorder: puts changes and refusals into the journal; None: nowhere.
+            latch: the rollbacks in force, under which no area is retired.
         """
         self._routes = routes
         self._flags = flags
@@ -90,6 +93,7 @@ class Reloader:
         self._publisher = publisher
         self._own = own
         self._recorder = recorder
+        self._latch = latch
         self._posted_plan: Plan | None = None
         self._cache = Cache()
         self._patience = Patience()
@@ -120,6 +124,11 @@ class Reloader:
             await asyncio.sleep(POLL_S)
             await asyncio.to_thread(self._look)
 
+    def reconsider(self) -> None:
+        """The latch has changed: what was held back because of a rollback may go on. From any thread."""
+        if self.standing.held_back:
+            self._retry_at_s = time.monotonic()
+
     # -- for a command that edits a file; in a thread, inside `hold` -----------------------------------------------------
 
     @contextlib.contextmanager
@@ -132,7 +141,7 @@ class Reloader:
         """What would be in force if a file had another content, all else as it was last read."""
         assert self._wanted is not None  # whoever calls has seen what stands
         wanted = self._wanted.with_files({file: File.of(content)})
-        return settle(wanted, self.standing.in_force, self._cache, _today())
+        return settle(wanted, self.standing.in_force, self._cache, _today(), self._latch())
 
     def take_over(self, file: str, content: bytes) -> None:
         """Put in force what was just written into a file.
@@ -239,7 +248,7 @@ class Reloader:
         """Put in force what can be of the files as they were last read."""
         assert self._wanted is not None
         self._unsettled = True
-        self._take(settle(self._wanted, self.standing.in_force, self._cache, _today()))
+        self._take(settle(self._wanted, self.standing.in_force, self._cache, _today(), self._latch()))
         self._unsettled = False
 
     def _read(self, in_force: FileSet | None) -> FileSet:
