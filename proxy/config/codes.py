@@ -85,6 +85,7 @@ CODES: Final[dict[str, Code]] = {
     "duplicate-flag": Code("a flag is defined twice, in any files"),
     "unknown-flag": Code("a written `flag:` that nobody defines"),
     "no-flag": Code("an area without a flag: legacy answers", warns=True),
+    "no-flags": Code("areas ask flags, and there is no flag file at all", warns=True),
     "unused-flag": Code("a flag that no area uses", warns=True),
     "flag-gone": Code("a flag vanished that an area still asks: legacy answers", warns=True),
     "now-by-hand": Code("an edit after which commands no longer edit a flag", warns=True),

@@ -114,6 +114,7 @@ class _Flags:
         self._reports = reports
         self._today = today
         self._blind = False
+        self._directory = files.flags
         self._read(files, cache)
         needed: dict[str, list[AreaDraft]] = {}
         for area in structure.areas:
@@ -122,9 +123,12 @@ class _Flags:
             if area.flag is not None and area.record.flag not in self.by_key and not self._blind:
                 self._tell_unknown(area)
         self.used = [flag for key, flag in self.by_key.items() if key in needed]
-        for key, areas in needed.items():
-            if key not in self.by_key and not self._blind:
-                self._tell_none(areas)
+        missing = [areas for key, areas in needed.items() if key not in self.by_key and not self._blind]
+        for areas in missing:
+            self._tell_none(areas)
+        if missing and not any(name.endswith(FLAG_FILES) for name in self.files):
+            told = "has no *.flagd.yaml or *.flagd.json" if files.has_flags else "there is no such directory"
+            reports(files.flags).tell("no-flags", None, "", f"{told}, and every area that asks a flag is legacy's")
         written = {area.record.flag for area in structure.areas}
         for key, flag in self.by_key.items():
             if key in needed:
@@ -166,7 +170,9 @@ class _Flags:
     def _tell_none(self, areas: list[AreaDraft]) -> None:
         for area in areas:
             if area.flag is None:
-                told = f"no flag is named {quoted(area.record.flag)}, so legacy answers{nearest(area.record.flag, self.by_key)}"
+                key = area.record.flag
+                remedy = f"write it in {self._directory}/{key}.flagd.yaml (docs/flags.md)"
+                told = f"no flag is named {quoted(key)}, so legacy answers; {remedy}{nearest(key, self.by_key)}"
                 self._reports(area.record.place.rsplit(":", 2)[0]).tell("no-flag", area.mark, area.where, told)
 
     def _check_used(self, flag: FlagDraft, areas: list[AreaDraft]) -> None:

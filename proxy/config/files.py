@@ -74,6 +74,7 @@ def read_files(routes: Path, flags: Path, in_force: FileSet | None = None, cache
         files=MappingProxyType(dict(sorted(reader.found.items()))),
         routes=name,
         flags=flags_name,
+        has_flags=reader.has_flags,
         complete=complete,
         watch=tuple(dict.fromkeys(watch)),
     )
@@ -105,6 +106,7 @@ class _Reader:
         self._base = base
         self.found: dict[str, File] = {}
         self.asked: dict[str, None] = {}
+        self.has_flags = True
 
     def read(self, *names: str) -> None:
         for name in names:
@@ -122,7 +124,8 @@ class _Reader:
         try:
             names = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
         except OSError as error:
-            if not isinstance(error, FileNotFoundError):
+            self.has_flags = not isinstance(error, FileNotFoundError)
+            if self.has_flags:
                 self.found[shown] = File.unreadable(error.strerror or str(error))
             return
         for name in names:

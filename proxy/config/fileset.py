@@ -41,6 +41,7 @@ class FileSet:
         files: by name, relative to the directory of routes.yaml; `env:NAME` for a variable that is used.
         routes: the name of routes.yaml.
         flags: the name of the flags directory.
+        has_flags: whether there is a flags directory, even one without files.
         complete: whether routes.yaml could be read, so that what isn't here isn't named or isn't there.
         watch: paths on disk whose change may change this set.
     """
@@ -48,6 +49,7 @@ class FileSet:
     files: Mapping[str, File]
     routes: str = "routes.yaml"
     flags: str = "flags"
+    has_flags: bool = True
     complete: bool = True
     watch: tuple[str, ...] = ()
 

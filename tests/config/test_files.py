@@ -115,7 +115,9 @@ def test_a_missing_directory_of_flags_is_a_configuration_without_flags(tmp_path:
     put(tmp_path)
     (tmp_path / "flags/orders.flagd.yaml").unlink()
     (tmp_path / "flags").rmdir()
-    assert codes(compile_files(read(tmp_path))) == ["no-flag"]
+    compiled = compile_files(read(tmp_path))
+    assert codes(compiled) == ["no-flags", "no-flag"]
+    assert str(compiled.complaints[0]).startswith("flags  warning: there is no such directory")
 
 
 def test_a_missing_routes_yaml_is_told(tmp_path: Path) -> None:
