@@ -10,6 +10,7 @@ from proxy.config.drafts import FileDraft, MainDraft, Mentioned, roster_of
 from proxy.config.identity import draft_identity
 from proxy.config.kinds import Fields
 from proxy.config.names import is_token
+from proxy.config.nodes import is_blank
 from proxy.config.problems import Report, quoted
 from proxy.config.segments import draft_segments
 from proxy.config.shapes import (
@@ -65,6 +66,9 @@ def _draft(name: str, file: File, *, main: bool) -> FileDraft:
     text = decode(file.content, report)
     root = read_yaml(text, report) if text is not None else None
     if root is None:
+        return FileDraft(file=name, readable=False, complaints=tuple(report.complaints))
+    if is_blank(root):
+        report.tell("empty", None, "", "is empty; docs/routes.md shows what stands in it")
         return FileDraft(file=name, readable=False, complaints=tuple(report.complaints))
     return _draft_root(name, root, report, main=main)
 

@@ -12,7 +12,7 @@ from proxy.config.flagd import check_shape
 from proxy.config.json import read_json
 from proxy.config.lint import Lint
 from proxy.config.names import place
-from proxy.config.nodes import Mapping, Node, Scalar, data
+from proxy.config.nodes import Mapping, Node, Scalar, data, is_blank
 from proxy.config.problems import Complaint, Report, nearest, quoted
 from proxy.config.targeting import clauses_of, is_managed, operation_of, replace_refs, steps_of
 from proxy.config.yaml import read_yaml
@@ -61,8 +61,7 @@ def _read(name: str, file: File) -> FlagFile:
         report.tell("unreadable-file", None, "", f"can't be read: {file.trouble}")
         return FlagFile(readable=False, complaints=tuple(report.complaints))
     text = decode(file.content, report)
-    reader = read_json if name.endswith(".json") else read_yaml
-    root = reader(text, report) if text is not None else None
+    root = _root(name, text, report) if text is not None else None
     if root is None:
         return FlagFile(readable=False, complaints=tuple(report.complaints))
     check_shape(root, report)
@@ -75,6 +74,20 @@ def _read(name: str, file: File) -> FlagFile:
             if isinstance(written, Mapping):
                 drafts.append(_flag(mark, written, known, report))
     return FlagFile(readable=True, flags=tuple(drafts), complaints=tuple(report.complaints))
+
+
+def _root(name: str, text: str, report: Report) -> Node | None:
+    """The document; None when it can't be read or is empty, which is told."""
+    json = name.endswith(".json")
+    root = None
+    blank = not text.strip()
+    if not blank:
+        root = read_json(text, report) if json else read_yaml(text, report)
+        blank = root is not None and is_blank(root)
+    if blank:
+        report.tell("empty", None, "", "is empty; docs/flags.md shows what stands in it")
+        return None
+    return root
 
 
 def _flag(mark: Scalar, written: Mapping, evaluators: Mapping | None, report: Report) -> FlagDraft:

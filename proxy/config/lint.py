@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.config.drafts import Mentioned
@@ -32,6 +33,7 @@ _OVER_ITEMS: Final = frozenset(("all", "filter", "map", "none", "reduce", "some"
 _COMPARING: Final = frozenset(("!=", "!==", "<", "<=", "==", "===", ">", ">=", "in"))
 _GIVES_TRUTH: Final = _COMPARING | {"!", "!!", "all", "ends_with", "none", "sem_ver", "some", "starts_with"}
 _PAIR: Final = 2
+_PERCENT: Final = re.compile(r"[0-9]+%")
 _USUAL_TOTALS: Final = (100, SHARE_TOTAL_BP)
 _TEXT_FACTS: Final = frozenset(("account", "region", "targetingKey"))
 _VERSION_OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=", "^", "~")
@@ -220,6 +222,11 @@ class Lint:
         if not isinstance(share, Sequence) or not 1 <= len(share.items) <= 2:
             self._tell("bad-share", share, "a share is a list of a variant and its weight, such as [new, 5]")
             return None
+        joined = _joined(share)
+        if joined is not None:
+            told = f"{quoted(' '.join(joined))}: a share is [variant, weight], with a comma: [{', '.join(joined)}]"
+            self._tell("bad-share", share.items[0], told)
+            return None
         if len(share.items) == 1:
             return 1
         weight = share.items[1]
@@ -230,6 +237,10 @@ class Lint:
             if weight.value >= 0:
                 return weight.value
             self._tell("bad-share", weight, f"{weight.value} is below 0; nobody is 0")
+            return None
+        if isinstance(weight, Scalar) and _PERCENT.fullmatch(weight.text):
+            told = f"a weight is a whole number, not {quoted(weight.text)}; write {weight.text[:-1]}, without %"
+            self._tell("bad-share", weight, told)
             return None
         shown = quoted(weight.text) if isinstance(weight, Scalar) else "a list"
         self._tell("bad-share", weight, f"a weight is a whole number, not {shown}; out of 10 000 for two decimals")
@@ -255,7 +266,7 @@ class Lint:
                     self._outcome(argument)
         elif operator == "fractional" and arguments:
             for share in arguments if isinstance(arguments[0], Sequence) else arguments[1:]:
-                if isinstance(share, Sequence) and share.items:
+                if isinstance(share, Sequence) and share.items and _joined(share) is None:
                     self._outcome(share.items[0])
 
     def _is_variant(self, node: Node) -> None:
@@ -266,6 +277,12 @@ class Lint:
                 self._tell("unknown-variant", node, told)
         elif isinstance(node, Sequence):
             self._tell("unknown-variant", node, "a list is no variant; an outcome is a variant's name")
+
+
+def _joined(share: Sequence) -> list[str] | None:
+    """Variant and weight that YAML took for one text, because their comma is missing; None for anything else."""
+    words = share.items[0].text.split() if isinstance(share.items[0], Scalar) else []
+    return words if len(share.items) == 1 and len(words) == _PAIR and words[1].isdecimal() else None
 
 
 def _variable_name(node: Node) -> str | None:

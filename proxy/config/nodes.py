@@ -78,3 +78,8 @@ def kind_of(node: Node) -> str:
     if isinstance(node.value, bool):
         return "true or false"
     return "text" if isinstance(node.value, str) else "a number"
+
+
+def is_blank(root: Node) -> bool:
+    """Whether a file has nothing in it but space and comments."""
+    return isinstance(root, Scalar) and root.value is None and not root.text

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.config.compile import Compiled, compile_files
+from proxy.config.fileset import FileSet
 from proxy.core.plan import Flag
 from tests.config import base
 
@@ -177,3 +178,28 @@ def test_only_flags_that_an_area_uses_are_in_the_plan_and_held_to_its_variants()
     assert done.plan is not None
     assert [one.key for one in done.plan.flags] == ["orders"]
     assert [one.code for one in done.complaints] == ["unused-flag"]
+
+
+@pytest.mark.parametrize(
+    ("targeting", "says"),
+    [
+        ("fractional: [[new 10], [legacy, 90]]", '"new 10": a share is [variant, weight], with a comma: [new, 10]'),
+        ("fractional: [[new, 10%], [legacy, 90%]]", 'a weight is a whole number, not "10%"; write 10, without %'),
+    ],
+)
+def test_a_share_that_is_written_wrong_is_told_once_with_the_right_way(targeting: str, says: str) -> None:
+    told = [one.text for one in compiled(targeting).complaints]
+    assert told[0] == says
+    assert not [one for one in told if "variant of this flag" in one]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", " \n"])
+def test_an_empty_file_is_told_alone(text: str) -> None:
+    flags = compile_files(base.files({"flags/orders.flagd.yaml": text}))
+    json_flags = compile_files(base.files({"flags/orders.flagd.yaml": None, "flags/orders.flagd.json": ""}))
+    routes = compile_files(FileSet.of({**base.contents(), "routes.yaml": text}))
+    assert [str(one) for one in (*flags.complaints, *json_flags.complaints, *routes.complaints)] == [
+        "flags/orders.flagd.yaml  is empty; docs/flags.md shows what stands in it",
+        "flags/orders.flagd.json  is empty; docs/flags.md shows what stands in it",
+        "routes.yaml  is empty; docs/routes.md shows what stands in it",
+    ]
