@@ -11,10 +11,12 @@ import os
 import secrets
 import socket
 import sys
+from pathlib import Path
 from typing import Final
 
 from proxy.app.messages import log_to_stderr
 from proxy.core.layout import StateDir
+from proxy.core.socketaddress import socket_address
 from proxy.supervise.assignment import Settings
 from proxy.supervise.children import python_command
 from proxy.supervise.lock import StateTaken, take_state
@@ -42,6 +44,8 @@ def serve(settings: Settings) -> int:
         return 1
     sockets: list[socket.socket] = []
     try:
+        socket_address(state.control_socket, Path.cwd())
+        _try_access_log(settings.access_log)
         _make_log_key(state)
         sockets += bind(settings.listen, settings.workers)
         sockets += bind(settings.ops)
@@ -51,6 +55,20 @@ def serve(settings: Settings) -> int:
         lock.release()
         return 1
     return supervisor.run()
+
+
+def _try_access_log(where: str) -> None:
+    """Open the access log once, as every worker will: no worker could start without it.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    if where in ("-", "off") or Path(where).is_fifo():  # opening a pipe waits for its reader
+        return
+    try:
+        os.close(os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640))
+    except OSError as error:
+        raise OSError(error.errno, f"the access log can't be opened: {error.strerror}", where) from error
 
 
 def _make_log_key(state: StateDir) -> None:

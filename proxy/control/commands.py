@@ -19,11 +19,12 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from proxy.core.socketaddress import socket_address
+
 LONGEST_REQUEST_BYTES: Final = 1 << 20
 _ARRIVES_WITHIN_S: Final = 10.0
 _ANSWERS_WITHIN_S: Final = 60.0
 _AT_ONCE: Final = 32
-_LONGEST_ADDRESS_BYTES: Final = 103  # sun_path on macOS; Linux has 107
 
 _log = logging.getLogger("control")
 
@@ -90,7 +91,9 @@ async def serve_commands(path: Path, commands: Iterable[Command]) -> AsyncIterat
     _remove(path)  # a control that was killed left it; the state's lock says that no other one lives
     former = os.umask(0o177)  # the socket is private from its first moment
     try:
-        server = await asyncio.start_unix_server(on_connection, _address(path), limit=LONGEST_REQUEST_BYTES)
+        server = await asyncio.start_unix_server(
+            on_connection, socket_address(path, Path.cwd()), limit=LONGEST_REQUEST_BYTES
+        )
     finally:
         os.umask(former)
     async with server:
@@ -140,7 +143,7 @@ def ask(path: Path, command: str, arguments: dict[str, Any], *, timeout_s: float
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout_s)
-            sock.connect(_address(path))
+            sock.connect(socket_address(path, Path.cwd()))
             sock.sendall(request)
             with sock.makefile("rb") as file:
                 line = file.readline()
@@ -152,20 +155,6 @@ def ask(path: Path, command: str, arguments: dict[str, Any], *, timeout_s: float
     if answer.error is not None:
         raise Refused(answer.error, answer.code)
     return answer.answer
-
-
-def _address(path: Path) -> str:
-    """The socket's address: a Unix socket's path is short, so the shorter of the two ways to write it is taken.
-
-    Raises:
-        OSError: neither fits.
-    """
-    address = min(str(path.absolute()), os.path.relpath(path), key=lambda text: len(os.fsencode(text)))
-    if len(os.fsencode(address)) > _LONGEST_ADDRESS_BYTES:
-        raise OSError(
-            None, f"the path of a Unix socket has {_LONGEST_ADDRESS_BYTES} bytes at most: choose a shorter --state"
-        )
-    return address
 
 
 def _peer_uid(sock: socket.socket) -> int:

@@ -28,7 +28,9 @@ class Saying:
 
     def say(self, **changes: Any) -> None:
         """Change what is said; the arguments are fields of `Confirmed`. A text that is too long is cut."""
-        fitting: dict[str, Any] = {name: _cut(value) if isinstance(value, str) else value for name, value in changes.items()}
+        fitting: dict[str, Any] = {
+            name: _cut(value) if isinstance(value, str) else value for name, value in changes.items()
+        }
         self.note = dataclasses.replace(self.note, **fitting)
         self._page.write(self.note)
 

@@ -53,6 +53,17 @@ def test_an_address_in_use_is_a_refusal_that_names_it(config: Config, tmp_path: 
     assert not (tmp_path / "state" / "run").is_symlink()
 
 
+def test_an_access_log_that_can_not_be_opened_is_a_refusal_that_names_it(config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "access.log"
+    told = refused(config, tmp_path / "state", "--access-log", str(path))
+    assert "the access log can't be opened: No such file or directory" in told
+    assert str(path) in told
+
+
+def test_a_state_directory_too_deep_for_a_socket_is_a_refusal(config: Config, tmp_path: Path) -> None:
+    assert "choose a shorter --state" in refused(config, tmp_path / ("deep" * 30) / "state")
+
+
 def test_last_good_starts_with_what_was_last_good_and_takes_repairs(config: Config, tmp_path: Path) -> None:
     state = tmp_path / "state"
     assert "nothing is remembered" in refused(config, state, "--last-good")
