@@ -35,6 +35,8 @@ def explanation_line(one: dict[str, Any]) -> str:
 
 
 def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
+    from proxy.core.flags import bucket_text  # not at the top: `rollback` takes words from here, and must start fast
+
     plan = one["plan"][:12]
     yield (
         f"of the running proxy (generation {one['generation']}, plan {plan})"
@@ -62,7 +64,7 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
         ("area", one["area"]),
         ("route", one["route"] and f"{one['route']}  {one['route_place']}"),
         ("flag", one["flag"]),
-        ("bucket", None if one["bucket"] is None else str(one["bucket"])),
+        ("bucket", None if one["bucket"] is None else bucket_text(one["bucket"], one["ramp"])),
         ("account", one["account"] and f"{one['account']} ({one['grade']})"),
         ("region", one["region"]),
         ("segments", ", ".join(one["segments"])),

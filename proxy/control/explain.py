@@ -14,6 +14,7 @@ from proxy.core.generation import Generation
 from proxy.core.message import BadMessage
 from proxy.core.model import SHARE_TOTAL_BP
 from proxy.core.plan import Clause, Plan
+from proxy.core.ramp import total_weight
 from proxy.core.rewrite import forward_target
 
 
@@ -29,6 +30,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """A whole decision. As JSON it is the answer of `explain --json`; its keys stay.
 
     Attributes:
+        ramp: how many places the ramp has that the bucket is on; None: nobody was placed, or it isn't fixed.
         source: "running" for the plan that workers serve, "files" for the files as they stand.
         refused: why the request gets a 400 and reaches no backend; the fields below are then None.
     """
@@ -52,6 +54,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     clause: str | None = None
     clause_place: str | None = None
     bucket: int | None = None
+    ramp: int | None = None
     account: str | None = None
     grade: str | None = None
     standing: str | None = None
@@ -160,7 +163,8 @@ def parse_percent(text: str) -> float:
 def _told(told: Explanation, decision: Decision) -> Explanation:
     route = decision.route
     flag = None if route is None else route.flag
-    clauses = {} if flag is None else {clause.id: clause.place for clause in flag.record.clauses}
+    clauses = {} if flag is None else {clause.id: clause for clause in flag.record.clauses}
+    clause = None if decision.clause is None else clauses.get(decision.clause)
     return replace(
         told,
         host=decision.host,
@@ -174,8 +178,9 @@ def _told(told: Explanation, decision: Decision) -> Explanation:
         route_place=None if route is None else route.record.place,
         flag=None if flag is None else flag.key,
         clause=decision.clause,
-        clause_place=None if decision.clause is None else clauses.get(decision.clause),
+        clause_place=None if clause is None else clause.place,
         bucket=decision.bucket,
+        ramp=None if clause is None or decision.bucket is None else total_weight(clause.then),
         account=decision.account,
         grade=None if decision.grade is None else decision.grade.value,
         standing=decision.standing.value,

@@ -10,7 +10,7 @@ from proxy.core.jsonvalues import truthy
 from proxy.core.logic import Run, lower, reads_account
 from proxy.core.model import Backend, Reason
 from proxy.core.plan import Clause, Flag
-from proxy.core.ramp import Placed, lower_fractional
+from proxy.core.ramp import Placed, lower_fractional, total_weight
 
 if TYPE_CHECKING:
     from proxy.core.decision import Trace
@@ -62,7 +62,11 @@ class LiveFlag:
                     trace.step(clause.record.place, clause_text(clause.record), detail)
                 return Backend.LEGACY, Reason.FLAG_ERROR, clause.record.id, None, detail
             if trace is not None:
-                trace.step(clause.record.place, clause_text(clause.record), _told(holds, variant, place))
+                trace.step(
+                    clause.record.place,
+                    clause_text(clause.record),
+                    _told(clause.record.then, facts, holds, variant, place),
+                )
             if holds:
                 return self._take(clause, variant, place, trace)
         return self._fall_to_default(trace)
@@ -124,11 +128,23 @@ def _compact(expression: Any) -> str:
             return json.dumps(expression, ensure_ascii=False)
 
 
-def _told(holds: bool, variant: Any, place: int | None) -> str:  # noqa: FBT001  a formatter of two facts
+def _told(then: Any, facts: Facts, holds: bool, variant: Any, place: int | None) -> str:  # noqa: FBT001  a formatter
     if not holds:
         return "no"
     outcome = "default" if variant is None else str(variant)
-    return f"yes: {outcome}" if place is None else f"yes: bucket {place}: {outcome}"
+    if place is not None:
+        return f"bucket {bucket_text(place, total_weight(then))}: {outcome}"
+    match then:
+        case {"fractional": [by, *_]} if variant is None:
+            missing = facts.account is None and (isinstance(by, list) or reads_account(by))
+            return f"{'no account' if missing else 'nothing to place it by'}, so no place on the ramp: {outcome}"
+        case _:
+            return f"yes: {outcome}"
+
+
+def bucket_text(bucket: int, total: int | None) -> str:
+    """A bucket as people read it: `73 of 100`."""
+    return str(bucket) if total is None else f"{bucket} of {total}"
 
 
 def _backend(value: Any) -> Backend | None:

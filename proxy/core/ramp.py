@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from proxy.core.bucketing import MOST_WEIGHT, bucket_of_value, ramp
@@ -49,6 +49,24 @@ def lower_fractional(
         return _pick(shares, bucket_of_value(by, total))
 
     return place
+
+
+def total_weight(then: Any) -> int | None:
+    """How many places the ramp of an outcome has; None: it has none, or several that differ, or computes them."""
+    totals = set(_totals(then))
+    return totals.pop() if len(totals) == 1 else None
+
+
+def _totals(then: Any) -> Iterator[int | None]:
+    match then:
+        case {"fractional": [*parts]} if len(then) == 1:
+            shares = _shares(parts if parts and isinstance(parts[0], list) else parts[1:])
+            yield sum(weight for _, weight in shares) if shares else None
+        case {"if": [*parts]} | {"?:": [*parts]} if len(then) == 1:
+            for outcome in (*parts[1::2], *(parts[-1:] if len(parts) % 2 else ())):
+                yield from _totals(outcome)
+        case _:
+            pass
 
 
 def _shorthand(shares: list[tuple[Any, int]], flag: str) -> Callable[[Any], Placed]:

@@ -93,8 +93,42 @@ def test_every_clause_is_told_with_its_place_and_what_came_of_it() -> None:
     steps = {step.what: (step.place, step.result) for step in told.steps}
     place, result = steps["clause 1: fractional new 50, legacy 50"]
     assert place == "flags/orders.flagd.yaml:1"
-    assert result == f"yes: bucket {told.bucket}: {told.backend}"
+    assert result == f"bucket {told.bucket} of 100: {told.backend}"
+    assert told.ramp == 100
     assert told.clause_place == place
+
+
+@pytest.mark.parametrize(
+    ("then", "result"),
+    [
+        ({"fractional": [["new", 50], ["legacy", 50]]}, "no account, so no place on the ramp: default"),
+        (
+            {"fractional": [{"cat": ["x", {"var": "account"}]}, ["new", 1], ["legacy", 1]]},
+            "no account, so no place on the ramp: default",
+        ),
+        (
+            {"fractional": [{"var": "region"}, ["new", 1], ["legacy", 1]]},
+            "nothing to place it by, so no place on the ramp: default",
+        ),
+    ],
+)
+def test_why_a_request_without_an_account_has_no_place_on_the_ramp_is_told(then: Any, result: str) -> None:
+    told = asked(configured(HEADER, flags=(flag((None, then)),)))
+    assert (told.backend, told.reason, told.ramp) == ("legacy", "default", None)
+    assert result in [step.result for step in told.steps]
+
+
+def test_the_length_of_a_ramp_inside_an_if_is_told() -> None:
+    share = {"fractional": [["new", 20], ["legacy", 180]]}
+    told = asked(configured(HEADER, flags=(flag((None, {"if": [True, share, "legacy"]})),)), account="acme")
+    assert told.ramp == 200
+
+
+def test_ramps_of_which_nobody_knows_which_was_taken_have_no_length() -> None:
+    one, other = {"fractional": [["new", 1], ["legacy", 1]]}, {"fractional": [["new", 1], ["legacy", 2]]}
+    told = asked(configured(HEADER, flags=(flag((None, {"if": [True, one, other]})),)), account="acme")
+    assert told.bucket is not None
+    assert told.ramp is None
 
 
 def test_the_target_that_the_backend_gets_is_told() -> None:

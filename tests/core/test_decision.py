@@ -135,7 +135,7 @@ def test_a_trace_hears_every_step_in_order_with_its_place() -> None:
         ("routes.yaml:/orders/7", "route orders//orders/7: /orders/7", "no: methods POST"),
         ("routes.yaml:/orders/{id}", "route orders//orders/{id}: /orders/{id}", "matches"),
         ("flags/orders.flagd.yaml:1", "clause 1: if in segment dach then legacy", "no"),
-        ("flags/orders.flagd.yaml:2", "clause 2: fractional new 7000, legacy 3000", "yes: bucket 689: new"),
+        ("flags/orders.flagd.yaml:2", "clause 2: fractional new 7000, legacy 3000", "bucket 689 of 10000: new"),
     ]
 
 
