@@ -17,7 +17,9 @@ _BATCH = 1000  # accounts in one request to control
 @click.argument("target")
 @click.option("--account", help="Who asks; put where the configuration looks for accounts (header, cookie, …).")
 @click.option("--region", help="Where the request belongs; put where the configuration looks for regions.")
-@click.option("--host", help="The Host header. [default: that of public_origin, else localhost]")
+@click.option(
+    "--host", help="The Host header. [default: of TARGET if it is a URL, else of public_origin, else localhost]"
+)
 @click.option(
     "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A further header line. May be repeated."
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from proxy.core.generation import Generation
@@ -21,7 +23,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         method: of the request.
         target: path and query, in origin or absolute form.
-        host: the Host header; None: the public origin's, else localhost.
+        host: the Host header; None: that of an absolute target, else the public origin's, else localhost.
         headers: further header lines (name, value).
         cookies: (name, value).
         account: who asks; put where the configuration looks for accounts.
@@ -57,6 +59,7 @@ def pose(question: Question, generation: Generation) -> Posed:
         CannotAsk: account or region can't be put anywhere, or a line can't stand in a request.
         BadMessage: the request would be refused with 400.
     """
+    _check_words(question)
     headers = list(question.headers)
     cookies = list(question.cookies)
     notes: list[str] = []
@@ -75,15 +78,30 @@ def pose(question: Question, generation: Generation) -> Posed:
     ignored = {name.lower().encode("latin-1", "replace") for name, _ in question.headers} & generation.identity_headers
     if ignored and not trusted:
         names = ", ".join(sorted(name.decode("latin-1") for name in ignored))
-        notes.append(f"{names}: only read from trusted peers; use --account or --region, or --peer ADDRESS")
+        remedy = "use --account or --region" + (", or --peer ADDRESS" if question.peer is None else "")
+        notes.append(f"{names}: only read from trusted peers; {remedy}")
     if cookies:
         headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in cookies)))
-    lines = [f"{question.method} {question.target} HTTP/1.1", f"Host: {question.host or _host(generation)}"]
+    lines = [f"{question.method} {question.target} HTTP/1.1", f"Host: {_host(question, generation)}"]
     lines += [f"{name}: {value}" for name, value in headers]
     raw = "\r\n".join(lines).encode("utf-8")
     if len(raw) > LONGEST_QUESTION_BYTES or raw.count(b"\r\n") != len(lines) - 1:
         raise CannotAsk("the request is too long, or a value has a line end in it")
     return Posed(read_request_head(raw), trusted, tuple(notes))
+
+
+def _check_words(question: Question) -> None:
+    """Tell apart what was mistyped from what a client could send.
+
+    Raises:
+        CannotAsk: it is no question.
+    """
+    for what, value in (("account", question.account), ("region", question.region)):
+        if value == "":
+            raise CannotAsk(f"--{what} is empty; leave it out to ask for a request without {what}")
+    target = question.target
+    if not target.startswith("/") and target != "*" and "://" not in target:
+        raise CannotAsk(f"a path begins with /, such as /{target}; a whole URL with http:// or https://")
 
 
 def _place(
@@ -128,6 +146,12 @@ def check_identity(question: Question, account: str | None, region: str | None, 
         ("region", question.region, region, generation.identity.region),
     ):
         if wanted is not None and wanted != found:
+            peer = question.peer
+            if peer is not None and not generation.trusts(peer) and any(one.source == "header" for one in sources):
+                raise CannotAsk(
+                    f"{what} {wanted} can't be asked from {peer}: it is no trusted peer (identity.trusted_from), so no "
+                    f"header of it says who asks; leave --peer out, or name one that is trusted"
+                )
             listed = ", ".join(f"{source.source}:{source.name}" for source in sources)
             says = f"gives {found}" if found is not None else "gives none"
             raise CannotAsk(
@@ -136,7 +160,12 @@ def check_identity(question: Question, account: str | None, region: str | None, 
             )
 
 
-def _host(generation: Generation) -> str:
+def _host(question: Question, generation: Generation) -> str:
+    if question.host:
+        return question.host
+    _, absolute, rest = question.target.partition("://")
+    if absolute and not question.target.startswith("/"):
+        return re.split("[/?#]", rest, maxsplit=1)[0]
     origin = generation.settings.public_origin
     return "localhost" if origin is None else origin.partition("://")[2]
 

@@ -75,6 +75,37 @@ def test_a_header_that_only_trusted_peers_may_send_is_ignored_and_that_is_said()
     assert trusted.account == "acme"
 
 
+def test_an_untrusted_peer_is_not_advised_to_name_a_peer() -> None:
+    told = asked(configured(HEADER), headers=(("X-Account-Id", "acme"),), peer="192.0.2.7")
+    assert "192.0.2.7 is not a trusted peer (identity.trusted_from)" in told.notes
+    assert "x-account-id: only read from trusted peers; use --account or --region" in told.notes
+    with pytest.raises(CannotAsk, match=r"can't be asked from 192\.0\.2\.7.*leave --peer out"):
+        asked(configured(HEADER), account="acme", peer="192.0.2.7")
+
+
+@pytest.mark.parametrize("target", ["http://acme.shop.example/orders/7", "https://acme.shop.example/orders/7"])
+def test_the_host_of_a_whole_url_is_the_requests(target: str) -> None:
+    told = asked(configured(HOST), target)
+    assert (told.host, told.account, told.area, told.refused) == ("acme.shop.example", "acme", "orders", None)
+
+
+def test_a_host_that_differs_from_the_urls_is_refused_as_traffic_is() -> None:
+    assert asked(configured(HOST), "http://acme.shop.example/", host="other.example").refused is not None
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"target": "orders/7"}, "a path begins with /, such as /orders/7"),
+        ({"account": ""}, "--account is empty"),
+        ({"region": ""}, "--region is empty"),
+    ],
+)
+def test_a_slip_of_the_hand_is_said_to_be_one(keys: dict[str, str], told: str) -> None:
+    with pytest.raises(CannotAsk, match=told):
+        asked(configured(HEADER), **keys)
+
+
 @pytest.mark.parametrize("account", ["a\r\nX-Evil: 1", "a;b"])
 def test_what_can_not_stand_in_a_request_can_not_be_asked(account: str) -> None:
     with pytest.raises(CannotAsk):
