@@ -15,6 +15,8 @@ from proxy.app.process import ending
 from proxy.control.canary import CanaryCommand
 from proxy.control.commands import serve_commands
 from proxy.control.editing import Editor
+from proxy.control.freeze import FreezeCommand
+from proxy.control.freezes import Freezer
 from proxy.control.handlers import ExplainCommand, StatusCommand
 from proxy.control.journal import Journal
 from proxy.control.keeper import Keeper
@@ -87,6 +89,7 @@ async def control(assignment: Assignment) -> int:
         read_only=settings.flags_readonly,
         by_command=recorder.by_command,
     )
+    freezer = Freezer(state=state, boot=settings.boot, publisher=publisher, record=journal.record)
     throwing = LatchCommands(
         state=state, store=store, keeper=keeper, publisher=publisher, reloader=reloader, journal=journal
     )
@@ -96,12 +99,14 @@ async def control(assignment: Assignment) -> int:
         RollbackCommand(throwing),
         ReleaseCommand(throwing),
         CanaryCommand(editor=editor, reloader=reloader, publisher=publisher, state=state, record=journal.record),
+        FreezeCommand(freezer=freezer, reloader=reloader),
     )
     app = ops_app(readiness=reporter.readiness, metrics=telemetry.metrics)
     with contextlib.closing(journal), ending(assignment.life) as end:
         async with asyncio.TaskGroup() as tasks:
             ops = tasks.create_task(serve_ops(app, socket.socket(fileno=assignment.listener)))
             try:
+                await asyncio.to_thread(freezer.start)
                 keeper.tell(reloader.reconsider)
                 await asyncio.to_thread(keeper.start)  # before the plan is posted, which is when workers start
                 await reloader.start(first=assignment.first, last_good=settings.last_good)
@@ -114,7 +119,7 @@ async def control(assignment: Assignment) -> int:
             async with serve_commands(state.control_socket, commands):
                 running = [
                     tasks.create_task(one)
-                    for one in (reloader.run(), keeper.run(), lateness.run(), witness.run())
+                    for one in (reloader.run(), keeper.run(), freezer.run(), lateness.run(), witness.run())
                 ]
                 await end.wait()
                 for task in running:

@@ -6,6 +6,7 @@ process everything depends on holds none of them.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import secrets
@@ -18,6 +19,7 @@ from proxy.app.messages import log_to_stderr
 from proxy.core.layout import StateDir
 from proxy.core.socketaddress import socket_address
 from proxy.supervise.assignment import Settings
+from proxy.supervise.boot import boot_id
 from proxy.supervise.children import python_command
 from proxy.supervise.lock import StateTaken, take_state
 from proxy.supervise.sockets import BadAddress, bind
@@ -29,6 +31,7 @@ _KEY_BYTES: Final = 32
 
 def serve(settings: Settings) -> int:
     """Run the process group; returns the exit code."""
+    settings = dataclasses.replace(settings, boot=boot_id())
     state = settings.state_dir
     try:
         lock = take_state(

@@ -65,3 +65,31 @@ def _says(says: dict[str, Any] | None) -> str:
     if says["legacy"]:
         parts.append(f"without {', '.join(says['legacy'])}")
     return " ".join(parts)
+
+
+def freeze_text(done: dict[str, Any]) -> str:
+    """A freeze, or its end."""
+    return "\n".join(_freeze_lines(done))
+
+
+def _freeze_lines(done: dict[str, Any]) -> Iterator[str]:
+    scope = done["area"] if done["segment"] is None else f"{done['area']}, segment {done['segment']}"
+    unseen = [one for one in done["workers"] if not one["seen"]]
+    count = _count(len(done["workers"]), "worker")
+    if done["ended"]:
+        yield f"{scope} is no longer frozen ({done['id']})"
+    else:
+        yield f"{scope} is frozen for {done['left_s']:g} s, until {done['until']} ({done['id']})"
+    if done["code"] == 0:
+        yield f"confirmed by {count} within {done['within_ms']:g} ms" + (
+            "" if done["ended"] else "; no request that may change data is in flight"
+        )
+    if done["writes"]:
+        yield f"NOT still yet: {_count(done['writes'], 'request')} that may change data began before, and go on"
+    for one in unseen:
+        yield f"NOT confirmed by worker {one['slot']} (pid {one['pid']})"
+    if done["tunnels"]:
+        yield f"open WebSockets in scope: {done['tunnels']}; they stay open, and what they carry isn't looked at"
+    if not done["ended"]:
+        end = f"strangler freeze {done['area']}" + ("" if done["segment"] is None else f" --segment {done['segment']}")
+        yield f"to end it early: {end} --end --reason …"

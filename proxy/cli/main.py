@@ -8,6 +8,7 @@ from proxy.cli.canary import canary
 from proxy.cli.check import check
 from proxy.cli.demo.command import demo
 from proxy.cli.explain import explain
+from proxy.cli.freeze import freeze
 from proxy.cli.journal import journal
 from proxy.cli.rollback import release, rollback
 from proxy.cli.schema import schema
@@ -34,5 +35,5 @@ def main() -> None:
     """
 
 
-for command in (demo, serve, check, explain, status, rollback, release, canary, journal, schema):
+for command in (demo, serve, check, explain, status, rollback, release, canary, freeze, journal, schema):
     main.add_command(command)

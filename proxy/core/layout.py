@@ -51,6 +51,11 @@ class StateDir:
         return self.root / "latch.json"
 
     @property
+    def freezes(self) -> Path:
+        """The freezes in force (docs/cutting-over-a-segment.md)."""
+        return self.root / "freezes.json"
+
+    @property
     def rollback(self) -> Path:
         """While a file of this name is there, everything is rolled back."""
         return self.root / "ROLLBACK"

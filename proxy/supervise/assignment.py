@@ -24,6 +24,7 @@ class Settings:
     last_good: bool = False
     flags_readonly: bool = False
     drain_s: float = 30.0  # the longest that requests in flight are waited for
+    boot: str = ""  # tells this run of the machine from all others
 
     @property
     def state_dir(self) -> StateDir:
