@@ -57,14 +57,15 @@ def rollback(
     Examples
       strangler rollback --reason "errors everywhere"
       strangler rollback --area orders --reason "wrong totals"
-      strangler rollback --area orders --segment pilots --region DE --reason "slow for pilots in Germany"
+      strangler rollback --area orders --segment pilots --region DE --reason "slow in Germany"
 
     \b
     If even this fails:   touch state/ROLLBACK
 
     \b
     Exit codes: 0 in force, confirmed by every worker, and on disk; 2 unknown area or segment;
-    3 in force, but not confirmed by the workers it names, or not yet on disk; 1 failed: it says what to try.
+    3 in force, but not confirmed by the workers it names, or not yet on disk;
+    1 failed: it says what to try.
     """
     from proxy.control.commands import NotRunning, Refused, ask
     from proxy.core.layout import StateDir
@@ -110,8 +111,9 @@ def release(
       strangler release --area orders --reason "fixed in 4.2.1"
 
     \b
-    Exit codes: 0 released, confirmed by every worker; 1 not released: no such rollback, a wider one stands,
-    the file ROLLBACK can't be deleted, or no control process; 3 released, but not confirmed, or not yet on disk.
+    Exit codes: 0 released, confirmed by every worker;
+    1 not released: no such rollback, a wider one stands, ROLLBACK can't be deleted, or no control;
+    3 released, but not confirmed, or not yet on disk.
     """
     from proxy.control.commands import NotRunning, Refused, ask
     from proxy.core.layout import StateDir
