@@ -42,7 +42,11 @@ async def work(assignment: Assignment) -> None:
     saying = Saying(Page(map_page(state.worker(assignment.slot), writable=True), Confirmed), secrets.token_hex(8))
     builder = Builder(state)
     watch = LatchWatch(
-        state=state, page=TextPage(map_page(state.latch_page, writable=False)), builder=builder, saying=saying
+        state=state,
+        page=TextPage(map_page(state.latch_page, writable=False)),
+        builder=builder,
+        saying=saying,
+        changed=lambda: None if traffic is None else traffic.latch_changed(),
     )
     watch.start()
 

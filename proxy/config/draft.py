@@ -27,12 +27,13 @@ from proxy.config.shapes import (
     OTHERWISE,
     PUBLIC_ORIGIN,
     REGISTER,
+    ROLLBACK_DRAIN,
     SEGMENTS_KEY,
     VERSION,
 )
 from proxy.config.yaml import Spot, read_yaml
 from proxy.core.model import Backend
-from proxy.core.plan import Identity
+from proxy.core.plan import ROLLBACK_DRAIN_S, Identity
 
 if TYPE_CHECKING:
     from proxy.config.cache import Cache
@@ -105,6 +106,7 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
     return MainDraft(
         otherwise=Backend(fields[OTHERWISE] or Backend.LEGACY),
         public_origin=check_origin(origin, "public_origin", report) if origin is not None else None,
+        rollback_drain_s=fields[ROLLBACK_DRAIN] or ROLLBACK_DRAIN_S,
         cookies_legacy=legacy,
         cookies_new=new,
         backends=draft_backends(fields[BACKENDS_KEY], name, report),

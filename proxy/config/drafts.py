@@ -84,6 +84,7 @@ class MainDraft:
 
     otherwise: Backend
     public_origin: str | None
+    rollback_drain_s: float
     cookies_legacy: tuple[str, ...]
     cookies_new: tuple[str, ...]
     backends: tuple[BackendDraft, ...]

@@ -291,6 +291,12 @@ PUBLIC_ORIGIN = Key(
     default="nothing is mapped back",
     meaning="What people see: redirects and cookies of the two systems are mapped back to it.",
 )
+ROLLBACK_DRAIN = Key(
+    name="rollback_drain",
+    kind=Duration(),
+    default="`10s`",
+    meaning="Over how long WebSockets and event streams on the new system are ended when a rollback covers them.",
+)
 AREAS_KEY = Key(
     name="areas",
     kind=MapOf(AREA, "area", check_name, NAMES, may_be_empty=True),
@@ -313,6 +319,7 @@ MAIN: Final = Shape(
         SEGMENTS_KEY,
         COOKIES_KEY,
         PUBLIC_ORIGIN,
+        ROLLBACK_DRAIN,
         AREAS_KEY,
         OTHERWISE,
     ),

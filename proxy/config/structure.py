@@ -266,6 +266,7 @@ def _settings(main: MainDraft) -> Settings:
     return new_settings(
         otherwise=main.otherwise,
         public_origin=main.public_origin,
+        rollback_drain_s=main.rollback_drain_s,
         cookies_legacy=main.cookies_legacy,
         cookies_new=main.cookies_new,
     )

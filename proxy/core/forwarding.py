@@ -2,7 +2,7 @@
 
 Everything passes in its order, spelling and number, except:
 
-1. hop-by-hop fields, and those that `Connection` names (RFC 9110 §7.6.1)
+1. hop-by-hop fields, and those that `Connection` names (RFC 9110 §7.6.1); a WebSocket is asked for anew
 2. what only a trusted peer may say: identity headers, `Forwarded`, `X-Forwarded-*`, `X-Request-ID`
 3. cookies that belong to the other backend
 4. what the backend's `headers: set, remove` name
@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from proxy.core.message import CHUNKED, BadMessage, RequestHead
+from proxy.core.websocket import SWITCH_LINES, websocket_key
 
 SHAPES_KEPT: Final = 1024
 """Shapes remembered by one editor; a hostile client can't grow it further."""
@@ -122,6 +123,8 @@ class RequestEditor:
             lines = self._without_isolated(lines, way.cookies)
         if head.connection and not head.connection <= _KNOWN_OPTIONS:
             lines = self._without_nominated(head, lines)
+            if websocket_key(head) is not None:
+                lines += SWITCH_LINES
         values = head.values
         host = head.host
         came_from = address

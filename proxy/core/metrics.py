@@ -40,6 +40,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("strangler_refused_total", "counter", ("reason",), "Answers of the proxy's own."),
     Metric("strangler_retries_total", "counter", ("backend",), "Requests sent again, or to another endpoint."),
     Metric("strangler_requests_in_flight", "gauge", (), "Exchanges that have begun and not ended."),
+    Metric("strangler_tunnels_open", "gauge", ("area", "backend"), "WebSockets that are open; each is in flight too."),
     Metric("strangler_received_bytes_total", "counter", (), "Bytes received from clients."),
     Metric("strangler_sent_bytes_total", "counter", (), "Bytes sent to clients."),
     Metric("strangler_client_connections_total", "counter", (), "Connections that clients made."),

@@ -33,6 +33,7 @@ place          file:line:column where a thing is written                   locat
 journal        the append-only record of who changed what, why and when    audit log, history
 event          one thing that was done, as the journal holds it             log entry
 exchange       one request and its answer, from first byte to last         transaction, context
+tunnel         a WebSocket after its 101: bytes both ways                  stream, pipe
 fault          what broke an exchange: party and stage                     error code
 worker         a process that carries traffic                              child, instance
 control        the process that turns files into plans and sums telemetry  master, manager

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -20,6 +20,9 @@ from proxy.core.model import BUCKETING, Backend, Fallback
 
 FORMAT = 1
 """The version of the records below; a worker refuses a plan of another format."""
+
+ROLLBACK_DRAIN_S: Final = 10.0
+"""Short against the wait of a person who rolled back, long enough for ten thousand clients not to come back at once."""
 
 Logic = Any
 """A JsonLogic expression as JSON data: text, number, bool, null, list, or one-key mapping."""
@@ -44,6 +47,7 @@ class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     public_origin: str | None = None  # scheme://host[:port], no trailing slash
     cookies_legacy: tuple[str, ...] = ()  # names that belong to legacy alone
     cookies_new: tuple[str, ...] = ()
+    rollback_drain_s: float = ROLLBACK_DRAIN_S  # over which tunnels and event streams that a rollback covers are ended
 
 
 class Source(_Part, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """The answer's part of an exchange: from the backend's first byte to the last one written to the client.
 
-1xx answers pass; the final head is edited and written in one piece with what is there of its body; the rest of the body is
+1xx answers pass, but for a 101, which makes the exchange a tunnel (`proxy.traffic.tunnel`); the final head is edited and written in one piece with what is there of its body; the rest of the body is
 passed on as it comes.
 """
 
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Final
 from proxy.core.body import Relay
 from proxy.core.faults import Kind, Stage
 from proxy.core.message import AnswerHead, BadMessage, read_answer_head
+from proxy.core.model import Backend
+from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, websocket_key
 from proxy.traffic.ending import Ending
+from proxy.traffic.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from proxy.core.decision import Decision
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_SWITCHING: Final = 101
+_EVENT_STREAM: Final = b"text/event-stream"
 
 
 class Answering(Ending):
@@ -49,8 +52,8 @@ class Answering(Ending):
             except BadMessage as bad:
                 self._backend_failed(Stage.HEAD, Kind.MALFORMED, bad.why)
                 return
-            if head.status == _SWITCHING:
-                self._backend_failed(Stage.HEAD, Kind.MALFORMED, "101 was not asked for")
+            if head.status == SWITCHING:
+                self._switch(head, data[at + 4 :])
                 return
             data = data[at + 4 :]
             if head.status >= 200:
@@ -69,6 +72,26 @@ class Answering(Ending):
             self._write(self._outlet.answers.write(head, b"", route=None, host=b""))
         self._partial = b""
         return True
+
+    def _switch(self, head: AnswerHead, data: bytes) -> None:
+        """Become a tunnel, if the backend has understood that this was asked for."""
+        try:
+            check_switch(websocket_key(self.head), head)
+        except BadMessage as bad:
+            self._backend_failed(Stage.HEAD, Kind.MALFORMED, bad.why)
+            return
+        decision, client, connection = self.decision, self.client, self._connection
+        assert decision is not None  # it was sent
+        assert client is not None  # it is safe to cancel: the client's leaving would have ended it
+        assert connection is not None
+        added = SWITCH_HEAD + self._told(decision) if self._peer_trusted else SWITCH_HEAD
+        self._write(self._outlet.answers.write(head, added, route=decision.route, host=self.head.host))
+        self.status = SWITCHING
+        self.head_us = int((time.monotonic() - self.started_s) * 1_000_000)
+        self._partial = b""
+        self._keep_alive = False
+        self._connection = None  # it is the tunnel's
+        Tunnel(self, client, connection).open(data)
 
     def _answer(self, head: AnswerHead, data: bytes) -> None:
         request = self.head
@@ -99,6 +122,8 @@ class Answering(Ending):
                 client.transport.write(message)
             self._finish(whole=True)
             return
+        if decision.backend is Backend.NEW and head.values.get(b"content-type", b"").lower().startswith(_EVENT_STREAM):
+            self.traffic.lasting.add(self)
         self._download = download = Relay(length, chunked=chunked, withholds=self._outlet.answers.withholds)
         self._pass_body(download, data, message)
 

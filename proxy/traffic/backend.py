@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from proxy.core.override import override
+from proxy.traffic.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from proxy.traffic.exchange import Exchange
@@ -16,7 +17,7 @@ class BackendConnection(asyncio.Protocol):
     """One connection to one endpoint.
 
     Attributes:
-        exchange: the one it is lent to; None: it waits in the pool, or is over.
+        exchange: the one it is lent to, or the tunnel that came of it; None: it waits in the pool, or is over.
         uses: how many exchanges it has been lent to. A used one may prove stale; a fresh one can't.
         rested_tick: when it was last put back.
     """
@@ -27,7 +28,7 @@ class BackendConnection(asyncio.Protocol):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.exchange: Exchange | None = None
+        self.exchange: Exchange | Tunnel | None = None
         self.uses = 0
         self.rested_tick = 0
         self.writable = True
@@ -51,10 +52,18 @@ class BackendConnection(asyncio.Protocol):
             self.transport.abort()
 
     @override
-    def eof_received(self) -> None:
-        exchange, self.exchange = self.exchange, None
+    def eof_received(self) -> bool:
+        exchange = self.exchange
+        if isinstance(exchange, Tunnel):
+            try:
+                exchange.backend_ended()
+            except Exception:  # noqa: BLE001  see data_received
+                exchange.failed()
+            return True  # the other direction goes on
+        self.exchange = None
         self.transport.abort()
         self._tell_lost(exchange, None)
+        return False
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,7 +71,7 @@ class BackendConnection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         self._tell_lost(exchange, exc or ConnectionResetError())
 
-    def _tell_lost(self, exchange: Exchange | None, error: Exception | None) -> None:
+    def _tell_lost(self, exchange: Exchange | Tunnel | None, error: Exception | None) -> None:
         if exchange is None:
             self.endpoint.forget(self)
             return

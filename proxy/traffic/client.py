@@ -21,6 +21,7 @@ from proxy.core.override import override
 from proxy.traffic.exchange import Exchange
 from proxy.traffic.limits import WATER_BYTES
 from proxy.traffic.refusal import refusal
+from proxy.traffic.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from proxy.traffic.ending import Ending
@@ -69,7 +70,7 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | Tunnel | None = None
         self._wiring: Wiring | None = None
         self._buffer = bytearray()  # an incomplete head, or what was pipelined
         self._since_tick = 0  # since when it is idle, or its head incomplete, or it lingers
@@ -115,7 +116,7 @@ class ClientConnection(asyncio.Protocol):
         except Exception:  # noqa: BLE001  the top of a protocol callback: told with its trace, ends this connection alone
             self._defect()
 
-    def _received_while_busy(self, exchange: Exchange, data: bytes) -> None:
+    def _received_while_busy(self, exchange: Exchange | Tunnel, data: bytes) -> None:
         if not exchange.request_done:
             data = exchange.request_received(data)
             if not data or self._closing:
@@ -123,7 +124,10 @@ class ClientConnection(asyncio.Protocol):
         self._buffer += data
         if self._exchange is None:
             self._next_soon()
-        elif len(self._buffer) > WATER_BYTES:
+            return
+        if isinstance(exchange, Exchange) and b"upgrade" in exchange.head.connection:
+            exchange.hurried()
+        if len(self._buffer) > WATER_BYTES:
             self._set_paused()
 
     def _read_buffer(self, searched: int) -> None:
@@ -213,6 +217,15 @@ class ClientConnection(asyncio.Protocol):
         if self._paused and not self._closing:
             self._set_paused()
 
+    def become(self, tunnel: Tunnel) -> bytes:
+        """Belong to a tunnel from now on; gives what the client sent too early, and was held."""
+        self._exchange = tunnel
+        early = bytes(self._buffer)
+        self._buffer.clear()
+        if self._paused:
+            self._set_paused()
+        return early
+
     def _close(self, *, linger: bool) -> None:
         """Close once everything is written. Closing while the client still sends would destroy the answer (RST)."""
         self._closing = True
@@ -277,14 +290,21 @@ class ClientConnection(asyncio.Protocol):
             self._next_soon()
 
     @override
-    def eof_received(self) -> None:
-        exchange, self._exchange = self._exchange, None
+    def eof_received(self) -> bool:
+        exchange = self._exchange
+        if isinstance(exchange, Tunnel):
+            try:
+                exchange.client_ended()
+            except Exception:  # noqa: BLE001  the top of a protocol callback: told with its trace, ends this connection alone
+                self._defect()
+            return True  # the other direction goes on
+        self._exchange = None
         self._closing = True
         if exchange is not None:
             self.writable = True
             exchange.client_left()
             self.transport.abort()
-        # else the transport closes itself once everything is written
+        return False  # the transport closes itself once everything is written
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

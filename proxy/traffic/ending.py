@@ -41,6 +41,7 @@ class Ending:
     """
 
     __slots__ = (
+        "_address",
         "_began_tick",
         "_connection",
         "_download",
@@ -55,6 +56,7 @@ class Ending:
         "_stalled_bytes",
         "_upload",
         "client",
+        "closed_by",
         "decision",
         "fault",
         "head",
@@ -74,6 +76,7 @@ class Ending:
     status: int
     _endpoint: Endpoint  # these two are set once it is decided
     _outlet: Outlet
+    closed_by: Party  # of a tunnel alone, once it is over
     received: int
 
     def __init__(
@@ -87,6 +90,7 @@ class Ending:
         self.over = False
         self.wiring = wiring
         self.head = head
+        self._address = client.address
         self._peer_trusted = client.trusted
         self._began_tick = self._moved_tick = traffic.tick
         self.started_s = time.monotonic()
@@ -101,6 +105,16 @@ class Ending:
         self._interim = 0
         self.sent = 0
         self._stalled_bytes = -1
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        return self._address.decode()
+
+    @property
+    def party(self) -> Party:
+        """The backend, as one that can break things; known once it is decided."""
+        return self._outlet.party
 
     def _write(self, data: bytes) -> None:
         client = self.client
@@ -153,6 +167,16 @@ class Ending:
             return
         stage = Stage.BODY if self._download is not None else Stage.HEAD if self.request_done else Stage.REQUEST
         self._backend_failed(stage, Kind.TIMEOUT)
+
+    def tunnel_over(self, fault: Fault | None, closed_by: Party) -> None:
+        """The tunnel that it became has ended."""
+        self.fault = fault
+        self.closed_by = closed_by
+        self._end()
+
+    def recalled(self) -> None:
+        """A rollback covers it. Only an event stream hears this: cut, so that whoever follows it comes back."""
+        self._cut_request(Fault(Party.PROXY, Stage.BODY, Kind.ROLLED_BACK))
 
     def drained(self) -> None:
         """This process has to end before the exchange did."""

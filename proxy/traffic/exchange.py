@@ -39,7 +39,7 @@ IDEMPOTENT: Final = SAFE | {b"PUT", b"DELETE"}
 class Exchange(Answering):
     """One request and its answer."""
 
-    __slots__ = ("_address", "_latch", "_message", "_tried", "_waiting")
+    __slots__ = ("_latch", "_message", "_tried", "_waiting")
 
     _latch: LiveLatch  # as it was when it was decided
     _message: bytes  # the head as the backend is to get it
@@ -48,7 +48,6 @@ class Exchange(Answering):
         self, traffic: Traffic, wiring: Wiring, client: ClientConnection, head: RequestHead, request_id: bytes
     ) -> None:
         super().__init__(traffic, wiring, client, head, request_id)
-        self._address = client.address
         self._partial = b""
         self._tried: tuple[Endpoint, ...] = ()
         self._waiting = b""  # of the body, as the backend is to get it, while there is no connection
@@ -65,6 +64,8 @@ class Exchange(Answering):
             self.request_done = True
             self.received = head_bytes
             surplus = data
+            if data and b"upgrade" in head.connection:
+                self.hurried()
         elif 0 < length <= len(data):
             self.request_done = True
             self.received = head_bytes + length
@@ -222,6 +223,14 @@ class Exchange(Answering):
             if len(self._waiting) >= WATER_BYTES and not self.request_done and self.client is not None:
                 self.client.pause_body()
         return surplus
+
+    def hurried(self) -> None:
+        """The client sends more before it knows whether its connection is upgraded.
+
+        If it isn't, nobody can tell a next request from the bytes of a tunnel (RFC 9112 §9.3.2 says nothing of it;
+        taking them for a request is how requests are smuggled), so the connection ends with the answer.
+        """
+        self._keep_alive = False
 
     def backend_slow(self) -> None:
         """The backend takes the body more slowly than it comes."""

@@ -27,6 +27,9 @@ class Limits:
         linger_s: for a client to notice that its upload isn't wanted (nginx `lingering_timeout`).
         greet_s: when draining, for the first request of a connection that was still in the accept queue.
         replay_bytes: how much of a request is kept for a second try (nginx buffers all of it).
+        tunnel_idle_s: for a byte in either direction of a tunnel. Envoy's TCP proxy 1 h, and what HAProxy advises for
+            `timeout tunnel`; nginx 60 s, but what ran without pings before must run behind this too.
+        tunnel_half_closed_s: the same after one side has ended (HAProxy `timeout client-fin`, `server-fin`).
         interim_answers: 1xx answers before the final one; curl and hyper allow any number, Go 5.
     """
 
@@ -39,6 +42,8 @@ class Limits:
     linger_s: float = 5.0
     greet_s: float = 1.0
     replay_bytes: int = 64 * 1024
+    tunnel_idle_s: float = 3600.0
+    tunnel_half_closed_s: float = 60.0
     interim_answers: int = 16
 
 

@@ -83,6 +83,7 @@ class AccessLog:
         sent: int,
         duration_us: int,
         head_us: int | None,
+        closed_by: str | None = None,
     ) -> None:
         """Take note of one exchange.
 
@@ -98,6 +99,7 @@ class AccessLog:
             sent: bytes to the client.
             duration_us: all of it.
             head_us: until the backend's head was there.
+            closed_by: who ended a tunnel first; None: it was none, and the line doesn't mention it.
         """
         lines = self._lines
         if len(lines) >= LINES_WAITING:
@@ -118,26 +120,24 @@ class AccessLog:
             text, place = decision.account, decision.bucket
             account = "null" if text is None else self._hashes.get(text) or self._hash(text)
             bucket = "null" if place is None else str(place)
-        lines.append(
-            _LINE
-            % (
-                self._second_text,
-                int((now_s - second) * 1000),
-                request_id.decode(),
-                method[:_METHOD_CHARS].decode(),
-                path.decode() if plain else _escaped(path),
-                status,
-                where,
-                account,
-                bucket,
-                broken,
-                generation,
-                received,
-                sent,
-                duration_us,
-                "null" if head_us is None else head_us,
-            )
+        line = _LINE % (
+            self._second_text,
+            int((now_s - second) * 1000),
+            request_id.decode(),
+            method[:_METHOD_CHARS].decode(),
+            path.decode() if plain else _escaped(path),
+            status,
+            where,
+            account,
+            bucket,
+            broken,
+            generation,
+            received,
+            sent,
+            duration_us,
+            "null" if head_us is None else head_us,
         )
+        lines.append(line if closed_by is None else f'{line[:-2]},"closed_by":"{closed_by}"}}\n')
         if len(lines) == 1:  # else the thread knows already
             self._work.set()
 

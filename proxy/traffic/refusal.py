@@ -18,6 +18,7 @@ _EXPLAINED: Final = {
     Kind.UNREACHABLE: "no connection could be made",
     Kind.BUSY: "as many requests are in flight as are allowed",
     Kind.DRAINED: "this process is ending",
+    Kind.ROLLED_BACK: "a rollback covers it",
     Kind.FAILED: "a defect of the proxy; its log has the trace",
 }
 

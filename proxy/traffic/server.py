@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.model import Backend
+from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
+from proxy.traffic.lasting import Lasting
 from proxy.traffic.limits import TICK_S, Limits, ticks
 from proxy.traffic.pool import Endpoint, Load, Pool
 from proxy.traffic.telemetry import Telemetry
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from proxy.core.generation import Generation
     from proxy.traffic.ending import Ending
     from proxy.traffic.log import AccessLog
+    from proxy.traffic.tunnel import Tunnel
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +69,10 @@ class Traffic:
         self.draining = False
         self.tick = 0
         self.orphans: set[Ending] = set()
+        self.lasting = Lasting(latch, lambda: self.wiring.generation)
+        self._lasting = self.lasting.held  # looked at for every exchange
+        self.tunnel_idle_ticks = ticks(limits.tunnel_idle_s)
+        self.tunnel_half_ticks = ticks(limits.tunnel_half_closed_s)
         self.head_ticks = ticks(limits.head_s)
         self.idle_ticks = ticks(limits.idle_s)
         self.client_stall_ticks = ticks(limits.client_stall_s)
@@ -107,6 +114,11 @@ class Traffic:
         self._endpoints = endpoints
         for endpoint in gone:
             endpoint.retire()
+        self.lasting.look()
+
+    def latch_changed(self) -> None:
+        """Another latch is in force: recall what lasts on new and is covered now."""
+        self.lasting.look()
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept from an inherited listening socket; `drain` closes it, since an open one keeps on queueing."""
@@ -140,6 +152,7 @@ class Traffic:
                     await self._emptied.wait()
             except TimeoutError:
                 _log.warning("drained for %g s; %d requests in flight are cut", timeout_s, self.in_flight)
+        self.lasting.close()
         for orphan in list(self.orphans):
             orphan.drained()
         for client in list(self._clients):
@@ -189,12 +202,24 @@ class Traffic:
         if not self._clients:
             self._tell_emptied()
 
+    def tunnel_opened(self, tunnel: Tunnel) -> None:
+        """An exchange became a tunnel."""
+        self.lasting.add(tunnel)
+        self.telemetry.tunnel_opened(tunnel.exchange.decision)
+
+    def tunnel_closed(self, tunnel: Tunnel) -> None:
+        """A tunnel has ended; its exchange is counted and logged by `exchange_over`."""
+        self.lasting.discard(tunnel)
+        self.telemetry.tunnel_closed(tunnel.exchange.decision)
+
     def exchange_over(self, exchange: Ending) -> None:
         """Count and log an exchange; called once for each."""
         self.in_flight -= 1
         if self.orphans:
             self.orphans.discard(exchange)
             self._tell_emptied()
+        if self._lasting:
+            self.lasting.discard(exchange)
         duration_us = int((time.monotonic() - exchange.started_s) * 1_000_000)
         self.telemetry.exchange(exchange.decision, exchange.status, duration_us, exchange.received, exchange.sent)
         if self._log is not None:
@@ -211,6 +236,7 @@ class Traffic:
                 sent=exchange.sent,
                 duration_us=duration_us,
                 head_us=exchange.head_us,
+                closed_by=exchange.closed_by if exchange.status == SWITCHING else None,
             )
 
     def head_refused(self, fault: Fault, status: int, request_id: bytes, *, received: int, sent: int) -> None:

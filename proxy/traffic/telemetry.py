@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.core.metrics import label
 from proxy.core.model import Backend
+from proxy.core.websocket import SWITCHING
 
 if TYPE_CHECKING:
     from proxy.core.counters import Counters
@@ -108,6 +109,20 @@ class Telemetry:
             self._refused[fault.name] = index
         self._cells[index] += 1
 
+    def tunnel_opened(self, decision: Decision | None) -> None:
+        """An exchange became a tunnel."""
+        self._cells[self._tunnels(decision)] += 1
+
+    def tunnel_closed(self, decision: Decision | None) -> None:
+        """A tunnel ended."""
+        self._cells[self._tunnels(decision)] -= 1
+
+    def _tunnels(self, decision: Decision | None) -> int:
+        assert decision is not None  # it was sent
+        return self._counters.series(
+            f'strangler_tunnels_open{{area="{label(decision.area or NO_AREA)}",backend="{decision.backend}"}}'
+        )
+
     def exchange(self, decision: Decision | None, status: int, duration_us: int, received: int, sent: int) -> None:
         """An exchange is over.
 
@@ -123,7 +138,8 @@ class Telemetry:
             area, backend = None, None
         else:
             area, backend = decision.area, decision.backend
-            self._durations[backend].add(duration_us)
+            if status != SWITCHING:  # how long people stay tells nothing of how fast a system answers
+                self._durations[backend].add(duration_us)
             chosen = (area, backend, decision.reason)
             index = self._decisions.get(chosen)
             if index is None:

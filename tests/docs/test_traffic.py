@@ -13,7 +13,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "traffic.md").read_text()
 
 
 def test_every_kind_of_fault_is_told_with_its_statuses() -> None:
-    rows = dict(re.findall(r"^\| `([a-z]+)` \| (.*?) \|", TEXT, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.*?) \|", TEXT, re.MULTILINE))
     assert set(rows) == {kind.value for kind in Kind}
     for kind in Kind:
         for party in (Party.CLIENT, Party.NEW):
@@ -32,6 +32,9 @@ def test_limits_are_told_as_they_are() -> None:
     }
     for what, seconds in waits.items():
         assert re.search(rf"^\| {re.escape(what)} \| {seconds:g} s", TEXT, re.MULTILINE), what
+    assert limits.tunnel_idle_s == 3600
+    assert "| a byte in either direction of a WebSocket | 1 h |" in TEXT
+    assert f"| the same after one side has ended | {limits.tunnel_half_closed_s:g} s |" in TEXT
     assert f"{limits.head_bytes // 1024} KiB (431)" in TEXT
     assert f"{limits.request_line_bytes // 1024} KiB (414)" in TEXT
     assert f"{limits.replay_bytes // 1024} KiB of body" in TEXT

@@ -1,0 +1,126 @@
+"""What lasts longer than an answer: tunnels and event streams. A rollback recalls those on new that it covers.
+
+A request that was decided before a rollback runs to its end, but these have none: without being cut they would stay
+on new for as long as nobody reconnects. They are spread over `rollback_drain`, so that thousands of clients don't come
+back in one moment, and only judged in slices, so that whoever holds many keeps answering meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from proxy.core.begun import covers_begun
+from proxy.core.model import Backend
+
+if TYPE_CHECKING:
+    from proxy.core.covering import LiveLatch
+    from proxy.core.decision import Decision
+    from proxy.core.generation import Generation
+
+_SLICE_S: Final = 0.002  # as long as a loop turn may take for what isn't a request (docs/architecture.md)
+_SPREAD: Final = 0.9  # of `rollback_drain`; the rest is for noticing, judging and a busy loop
+_random: Final = random.SystemRandom()
+
+
+class Lasts(Protocol):
+    """A tunnel or an event stream."""
+
+    @property
+    def decision(self) -> Decision | None:
+        """As it was made when it began."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        ...
+
+    def recalled(self) -> None:
+        """A rollback covers it: end."""
+        ...
+
+    def failed(self) -> None:
+        """A defect of ours came up; called while the exception is handled."""
+        ...
+
+
+class Lasting:
+    """Everything of one worker that lasts.
+
+    Attributes:
+        held: tunnels to either system, event streams of new.
+    """
+
+    def __init__(self, latch: Callable[[], LiveLatch], running: Callable[[], Generation]) -> None:
+        """Hold nothing.
+
+        Args:
+            latch: gives the rollbacks in force.
+            running: gives the generation in force.
+        """
+        self.held: set[Lasts] = set()
+        self._latch = latch
+        self._running = running
+        self._unjudged: list[Lasts] = []
+        self._judging: asyncio.Handle | None = None
+        self._timers: dict[Lasts, asyncio.TimerHandle] = {}
+
+    def add(self, one: Lasts) -> None:
+        """Hold one. The latch may have changed since it was decided: it is looked at at once."""
+        self.held.add(one)
+        if self._latch().entries:
+            self._unjudged.append(one)
+            self._judge_soon()
+
+    def discard(self, one: Lasts) -> None:
+        """It has ended."""
+        self.held.discard(one)
+        timer = self._timers.pop(one, None)
+        if timer is not None:
+            timer.cancel()
+
+    def look(self) -> None:
+        """The latch or the generation has changed: judge everything anew."""
+        if self._latch().entries:
+            self._unjudged = list(self.held)
+            self._judge_soon()
+
+    def close(self) -> None:
+        """Recall nothing any more."""
+        self._unjudged.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _judge_soon(self) -> None:
+        if self._judging is None and self._unjudged:
+            self._judging = asyncio.get_running_loop().call_soon(self._judge)
+
+    def _judge(self) -> None:
+        self._judging = None
+        drain_s = self._running().settings.rollback_drain_s
+        until_s = time.monotonic() + _SLICE_S
+        while self._unjudged and time.monotonic() < until_s:
+            one = self._unjudged.pop()
+            if one in self.held and one not in self._timers and self._covered(one):
+                wait_s = _random.uniform(0, drain_s * _SPREAD)
+                self._timers[one] = asyncio.get_running_loop().call_later(wait_s, self._recall, one)
+        self._judge_soon()
+
+    def _recall(self, one: Lasts) -> None:
+        del self._timers[one]
+        try:
+            if self._covered(one):  # or it was released meanwhile
+                one.recalled()
+        except Exception:  # noqa: BLE001  the top of a callback: told with its trace, ends this one alone
+            one.failed()
+
+    def _covered(self, one: Lasts) -> bool:
+        decision = one.decision
+        if decision is None or decision.backend is not Backend.NEW:
+            return False
+        return covers_begun(decision, self._running(), self._latch(), one.peer) is not None
