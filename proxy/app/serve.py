@@ -50,8 +50,8 @@ def serve(settings: Settings) -> int:
         socket_address(state.control_socket, Path.cwd())
         _try_access_log(settings.access_log)
         _make_log_key(state)
-        sockets += bind(settings.listen, settings.workers)
-        sockets += bind(settings.ops)
+        sockets += _bind("--listen", settings.listen, settings.workers)
+        sockets += _bind("--ops", settings.ops, 1)
         supervisor = Supervisor(settings, lock, sockets[:-1], sockets[-1], say=_say)
     except (BadAddress, OSError) as error:
         _say(str(error))
@@ -72,6 +72,15 @@ def _try_access_log(where: str) -> None:
         os.close(os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640))
     except OSError as error:
         raise OSError(error.errno, f"the access log can't be opened: {error.strerror}", where) from error
+
+
+def _bind(option: str, address: str, count: int) -> list[socket.socket]:
+    try:
+        return bind(address, count)
+    except BadAddress as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise BadAddress(f"{error}; choose another {option}") from error
 
 
 def _make_log_key(state: StateDir) -> None:

@@ -49,7 +49,7 @@ def test_an_address_in_use_is_a_refusal_that_names_it(config: Config, tmp_path: 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         told = refused(config, tmp_path / "state", "--listen", address)
-    assert f"{address}: Address already in use" in told
+    assert f"{address}: Address already in use; choose another --listen" in told
     assert not (tmp_path / "state" / "run").is_symlink()
 
 
