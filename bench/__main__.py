@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench import nginx
 from bench.load import SCRIPT, Round, drive
-from bench.node import LOOPBACK, free_port, node
+from bench.node import LOOPBACK, end_on_signals, free_port, node
 from bench.tables import show
 
 _BODY = "x" * 1024
@@ -81,6 +81,7 @@ flags:
 
 def main() -> int:
     options = _options()
+    end_on_signals()
     missing = [name for name, found in (("nginx", nginx.find_nginx()), ("wrk", shutil.which("wrk"))) if not found]
     if missing or not sys.platform.startswith("linux"):
         print(f"Skipped: the comparison needs Linux, nginx and wrk; missing: {', '.join(missing) or 'Linux'}.")

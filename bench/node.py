@@ -16,6 +16,9 @@ from typing import Final
 
 import httpx
 
+SIGNALLED: Final = 128
+"""Added to a signal's number it makes the exit code, as shells have it."""
+
 LOOPBACK: Final = "127.0.0.1"
 _START_S: Final = 60.0
 _STOP_S: Final = 20.0
@@ -96,6 +99,16 @@ def _await_ready(process: subprocess.Popen[bytes], ops_url: str, directory: Path
             said = (directory / "proxy.log").read_text(errors="replace")[-2_000:]
             raise RuntimeError(f"the proxy did not get ready (exit code {process.returncode}):\n{said}")
         time.sleep(0.05)
+
+
+def end_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end this program as Ctrl-C does, so that `with` blocks end what they began."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(SIGNALLED + number)
 
 
 def free_port() -> int:

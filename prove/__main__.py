@@ -6,6 +6,8 @@ import importlib
 import sys
 import time
 
+from bench.node import end_on_signals
+
 _PROOFS = {
     "shares": "accounts on new while a flag is edited",
     "cost": "look-up, flag and decision by number of routes",
@@ -23,6 +25,7 @@ def main() -> int:
         for name, says in _PROOFS.items():
             print(f"  {name:8} {says}", file=sys.stderr)
         return 2
+    end_on_signals()
     for name in wanted:
         began_s = time.monotonic()
         importlib.import_module(f"prove.{name}").main()
