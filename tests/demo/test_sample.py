@@ -6,8 +6,10 @@ import csv
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from proxy.cli.demo.sample import copy_sample, sample_directory
+from proxy.cli.demo.sample import NotADemo, copy_sample, sample_directory
+from proxy.cli.main import main
 from proxy.core.model import Backend, Reason
 from tests.demo.sample import ask_sample, compiled_sample
 
@@ -58,3 +60,19 @@ def test_a_copy_says_where_the_two_systems_really_are_and_keeps_what_was_edited(
     assert "http://127.0.0.1:28081" in routes
     assert "http://127.0.0.1:28082" in routes
     assert "1808" not in routes
+
+
+def test_a_directory_with_somebody_elses_files_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    routes = tmp_path / "routes.yaml"
+    routes.write_text("version: 1\n")
+    with pytest.raises(NotADemo, match="not empty and no demo's"):
+        copy_sample(tmp_path, legacy_url="http://127.0.0.1:18081", new_url="http://127.0.0.1:18082")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("routes.yaml", "version: 1\n")]
+
+
+def test_the_command_says_so_and_starts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    done = CliRunner().invoke(main, ["demo", "--in", str(tmp_path), "--port", "0"])
+    assert done.exit_code == 1
+    assert "name a new or an empty directory" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -34,9 +34,11 @@ def demo(directory: Path | None, port: int) -> None:
     and watch accounts move. Ctrl-C ends everything.
 
     \b
-    Exit codes: 0 ended by Ctrl-C, 1 the proxy did not start or ended by itself.
+    Exit codes: 0 ended by Ctrl-C, 1 the proxy did not start or ended by
+    itself, or --in names a directory that holds something else.
     """
     from proxy.cli.demo.run import DemoFailed, Ports, run_demo
+    from proxy.cli.demo.sample import NotADemo
 
     place: AbstractContextManager[str | Path]
     if directory is None:
@@ -49,7 +51,7 @@ def demo(directory: Path | None, port: int) -> None:
             asyncio.run(
                 run_demo(at, Ports(proxy=port), lambda running: click.echo(welcome(running, keep=bool(directory))))
             )
-        except DemoFailed as failed:
+        except (DemoFailed, NotADemo) as failed:
             raise click.ClickException(str(failed)) from failed
     click.echo("\nEnded.")
 

@@ -25,7 +25,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from proxy.cli.demo.goods import stock
-from proxy.cli.demo.sample import copy_sample, sample_directory
+from proxy.cli.demo.sample import claim, copy_sample, sample_directory
 from proxy.cli.demo.shops import shop
 
 LOOPBACK: Final = "127.0.0.1"
@@ -69,7 +69,9 @@ async def run_demo(directory: Path, ports: Ports, tell: Callable[[Running], None
 
     Raises:
         DemoFailed: the proxy did not start, or ended by itself.
+        NotADemo: the directory holds somebody else's files; nothing was started.
     """
+    claim(directory)
     asked_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+_MARKER: Final = ".strangler-demo"
 _PARTS: Final = ("routes.yaml", "accounts.csv", "flags", "segments")
 
 
@@ -23,10 +24,35 @@ def sample_directory() -> Path:
     raise FileNotFoundError(f"the sample ({', '.join(_PARTS)}) is missing from this installation")
 
 
+class NotADemo(Exception):
+    """A directory holds something else than a demo, which must not be written over. The text says what to do."""
+
+
+def claim(directory: Path) -> None:
+    """Make a directory a demo's own, or find that it is.
+
+    Raises:
+        NotADemo: it holds files, and no demo has made them.
+    """
+    marker = directory / _MARKER
+    if marker.exists():
+        return
+    if directory.exists() and any(directory.iterdir()):
+        raise NotADemo(
+            f"{directory} is not empty and no demo's: nothing is written there; name a new or an empty directory"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    marker.write_text("Made by `strangler demo`, which starts again from what stands here.\n", encoding="utf-8")
+
+
 def copy_sample(into: Path, *, legacy_url: str, new_url: str) -> None:
-    """Copy the sample, with the addresses that the two systems really have. What is already there stays as it is."""
+    """Copy the sample, with the addresses that the two systems really have. What a demo had there stays as it is.
+
+    Raises:
+        NotADemo: somebody else's files are there.
+    """
     source = sample_directory()
-    into.mkdir(parents=True, exist_ok=True)
+    claim(into)
     for part in _PARTS:
         if (into / part).exists():
             continue

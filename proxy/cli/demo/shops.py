@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from email.parser import BytesParser
 from html import escape
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -29,6 +29,13 @@ _MOST_SESSIONS: Final = 10_000
 def shop(system: looks.System, goods: Goods) -> Starlette:
     """One of the two shops as an ASGI application."""
     return _Shop(system, goods).application()
+
+
+class _Json(JSONResponse):
+    """JSON that ends its line, for those who read it in a terminal."""
+
+    def render(self, content: Any) -> bytes:
+        return super().render(content) + b"\n"
 
 
 class _Shop:
@@ -91,14 +98,14 @@ class _Shop:
 
     async def _api_orders(self, request: Request) -> Response:
         orders = [order.number for order in self._orders_of(_account(request))]
-        return JSONResponse({"answered_by": self._system, "path": request.url.path, "orders": orders})
+        return _Json({"answered_by": self._system, "path": request.url.path, "orders": orders})
 
     async def _api_order(self, request: Request) -> Response:
         order = self._goods.orders.get(request.path_params["number"])
         if order is None:
-            return JSONResponse({"answered_by": self._system, "error": "no such order"}, 404)
+            return _Json({"answered_by": self._system, "error": "no such order"}, 404)
         told = {"number": order.number, "account": order.account, "article": order.article, "amount": order.amount}
-        return JSONResponse({"answered_by": self._system, "path": request.url.path, "order": told})
+        return _Json({"answered_by": self._system, "path": request.url.path, "order": told})
 
     async def _search(self, request: Request) -> Response:
         wanted = request.query_params.get("q", "")
