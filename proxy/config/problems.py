@@ -61,7 +61,14 @@ class Complaint:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     def __str__(self) -> str:
-        kind = "warning: " if self.severity is Severity.WARNING else ""
+        return self._line("warning: " if self.severity is Severity.WARNING else "")
+
+    @property
+    def unmarked(self) -> str:
+        """The line without the word "warning", for a log that has a level."""
+        return self._line("")
+
+    def _line(self, kind: str) -> str:
         where = f"{self.where}: " if self.where else ""
         return f"{self.place}  {where}{kind}{self.text}"
 
@@ -118,8 +125,8 @@ class Report:
                 file=self.file,
                 line=mark.line if mark is not None else 0,
                 column=mark.column + shift if mark is not None else 0,
-                where=where,
-                text=text,
+                where=_printable(where),
+                text=_printable(text),
                 code=code,
                 severity=Severity.WARNING if CODES[code].warns else Severity.ERROR,
                 alone=self._alone,
@@ -153,4 +160,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def quoted(text: str) -> str:
     """A piece of a file inside a message: in quotes, one line, not too long."""
     shown = text if len(text) <= 60 else text[:57] + "…"
-    return '"' + "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown) + '"'
+    return f'"{_printable(shown)}"'
+
+
+def _printable(text: str) -> str:
+    """Keys and values may have line ends, and a complaint is one line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

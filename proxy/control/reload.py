@@ -338,7 +338,7 @@ class Reloader:
         said = {str(one) for one in self.standing.complaints}
         for one in complaints:
             if str(one) not in said:
-                _log.log(logging.ERROR if one.severity is Severity.ERROR else logging.WARNING, "%s", one)
+                _log.log(logging.ERROR if one.severity is Severity.ERROR else logging.WARNING, "%s", one.unmarked)
 
 
 def _hashes(files: FileSet) -> dict[str, str]:

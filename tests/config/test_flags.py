@@ -203,3 +203,9 @@ def test_an_empty_file_is_told_alone(text: str) -> None:
         "flags/orders.flagd.json  is empty; docs/flags.md shows what stands in it",
         "routes.yaml  is empty; docs/routes.md shows what stands in it",
     ]
+
+
+def test_a_key_with_a_line_end_doesnt_break_a_complaint_in_two() -> None:
+    done = compile_files(base.files({"flags/orders.flagd.yaml": 'flags:\n  "a\\nb": {state: ON}\n'}))
+    assert [str(one) for one in done.complaints if "\n" in str(one)] == []
+    assert "flags.a\\nb.state: " in "".join(map(str, done.complaints))

@@ -254,3 +254,11 @@ def test_old_plans_are_removed_except_those_that_run_and_the_last_few(control: C
     kept = {path.stem for path in control.state.plans.iterdir()}
     assert {oldest, control.posted().plan} <= kept
     assert len(kept) == 6
+
+
+def test_a_warning_is_logged_as_one_without_saying_so_twice(control: Control, caplog: pytest.LogCaptureFixture) -> None:
+    control.write(ROUTES.replace(", to: legacy", ""))
+    control.start()
+    (told,) = [record for record in caplog.records if "no flag is named" in record.message]
+    assert told.levelname == "WARNING"
+    assert told.message.startswith("routes.yaml:6:3  areas.orders: no flag is named")
