@@ -29,7 +29,7 @@ _BATCH = 1000  # accounts in one request to control
 @click.option(
     "--accounts",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Explain briefly for every account of this file, one a line.",
+    help="Explain briefly for every account of this file: one a line, or the column `id` of a CSV such as the register.",
 )
 @click.option("--files", "of_files", is_flag=True, help="Explain the files as they stand, not the running proxy.")
 @files_options
@@ -68,6 +68,7 @@ def explain(
     \b
     Exit codes: 0 explained, 1 failed (files are broken), 2 usage.
     """
+    from proxy.cli.accounts import read_accounts
     from proxy.cli.answers import explanations_of_files, explanations_of_running
     from proxy.cli.render import explanation_line, explanation_text
     from proxy.control.commands import NotRunning, Refused
@@ -90,7 +91,7 @@ def explain(
         )
     except ValueError as error:
         raise click.UsageError(f"--percent: {error}") from error
-    many = None if accounts is None else _read_accounts(accounts)
+    many = None if accounts is None else read_accounts(accounts)
     found: list[dict[str, Any]] = []
     try:
         if of_files:
@@ -122,8 +123,3 @@ def _pair(text: str, mark: str, option: str) -> tuple[str, str]:
     if not found or not name.strip():
         raise click.BadParameter(f"{text!r} has no {mark!r}", param_hint=option)
     return name.strip(), value.strip()
-
-
-def _read_accounts(path: Path) -> list[str]:
-    lines = (line.strip() for line in path.read_text("utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]

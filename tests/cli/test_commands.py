@@ -104,6 +104,34 @@ def test_explain_of_many_accounts_is_a_line_each_and_a_sum(sample: Path) -> None
     assert "1 of 2 accounts: new" in done.stderr
 
 
+def test_explain_of_many_accounts_takes_the_register(sample: Path) -> None:
+    register = [line.partition(",")[0] for line in (sample / "accounts.csv").read_text().splitlines()[1:] if line]
+    done = call(sample, "explain", "GET", "/orders/7", "--accounts", str(sample / "accounts.csv"), "--json", "--files")
+    assert [one["account"] for one in json.loads(done.stdout)] == register
+    assert "acme" in register
+
+
+def test_the_id_column_of_a_csv_is_found_wherever_it_stands(sample: Path) -> None:
+    (sample / "some.csv").write_text('\ufeffregion, id\nDE,"smith, sons"\n\nAT,acme\n')
+    done = call(sample, "explain", "GET", "/orders/7", "--accounts", str(sample / "some.csv"), "--json", "--files")
+    assert [one["account"] for one in json.loads(done.stdout)] == ["smith, sons", "acme"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("acme\nnorthwind,DE\n", "some.txt:2  .*one account a line, or .* one of them id"),
+        ("name,region\nacme,DE\n", "some.txt:1  .*one of them id"),
+        ("region,id\nDE\n", "some.txt:2  .*no id"),
+    ],
+)
+def test_a_list_that_may_be_meant_otherwise_is_refused(sample: Path, text: str, told: str) -> None:
+    (sample / "some.txt").write_text(text)
+    done = call(sample, "explain", "GET", "/orders/7", "--accounts", str(sample / "some.txt"), "--files")
+    assert done.exit_code == 2
+    assert re.search(told, done.output)
+
+
 def test_explain_tells_of_a_request_that_no_backend_sees(sample: Path) -> None:
     done = call(sample, "explain", "GET", "/orders%2F..%2Fsearch", "--files")
     assert done.exit_code == 0
