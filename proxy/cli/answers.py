@@ -11,7 +11,7 @@ from proxy.cli.options import Failed
 from proxy.config.compile import compile_files
 from proxy.config.files import read_files
 from proxy.control.commands import ask
-from proxy.control.explain import area_of, with_percent
+from proxy.control.explain import Supposed, area_of, suppose
 from proxy.control.handlers import build_generation, explain_all
 from proxy.control.question import Question
 from proxy.core.covering import NOTHING_ROLLED_BACK
@@ -50,10 +50,12 @@ def explanations_of_files(
         return memoryview(compiled.tables[digest])
 
     generation = build_generation(encode_plan(compiled.plan), open_table, number=0)
+    supposed: Supposed | None = None
     if question.percent is not None:
-        plan = with_percent(compiled.plan, area_of(question, generation, NOTHING_ROLLED_BACK), question.percent)
-        generation = build_generation(encode_plan(plan), open_table, number=0)
+        area = area_of(question, generation, NOTHING_ROLLED_BACK)
+        supposed = suppose(compiled.plan, area, question.percent, of_plan=generation.plan)
+        generation = build_generation(encode_plan(supposed.plan), open_table, number=0)
     answer: list[dict[str, Any]] = msgspec.to_builtins(
-        explain_all(question, accounts, generation, NOTHING_ROLLED_BACK, source="files")
+        explain_all(question, accounts, generation, NOTHING_ROLLED_BACK, source="files", supposed=supposed)
     )
     return answer

@@ -37,12 +37,7 @@ def explanation_line(one: dict[str, Any]) -> str:
 def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
     from proxy.core.flags import bucket_text  # not at the top: `rollback` takes words from here, and must start fast
 
-    plan = one["plan"][:12]
-    yield (
-        f"of the running proxy (generation {one['generation']}, plan {plan})"
-        if one["source"] == "running"
-        else f"of the files (plan {plan})"
-    )
+    yield _of_what(one)
     yield ""
     yield f"{one['method']} {one['target']}  Host: {one['host'] or '-'}"
     for note in one["notes"]:
@@ -57,7 +52,8 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
         return
     why = _SAID.get(one["reason"], one["reason"])
     at = one["clause_place"] or (one["route_place"] if one["reason"] in {"fixed", "no_flag"} else None)
-    yield f"→ {one['backend']}: {why}" + (f" ({at})" if at else "")
+    supposed = "" if one["what_if"] is None else "what if: "
+    yield f"→ {supposed}{one['backend']}: {why}" + (f" ({at})" if at else "")
     if one["detail"]:
         yield f"  {one['detail']}"
     yield from _facts(
@@ -71,6 +67,18 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
         ("sent as", one["sent_target"] if one["sent_target"] != one["target"] else None),
         ("owner", one["owner"]),
         ("runbook", one["runbook"]),
+    )
+
+
+def _of_what(one: dict[str, Any]) -> str:
+    """The first line: whose decision it is, or would be."""
+    running, plan = one["source"] == "running", f"plan {one['plan'][:12]}"
+    what_if = one["what_if"]
+    if what_if is None:
+        return f"of the running proxy (generation {one['generation']}, {plan})" if running else f"of the files ({plan})"
+    return (
+        f"what if {what_if['area']} gave {what_if['percent']:g} % to new? (it gives {what_if['now_percent']:g} %; "
+        f"nothing is changed) — {'generation ' + str(one['generation']) if running else 'the files'}, {plan}"
     )
 
 

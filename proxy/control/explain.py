@@ -16,6 +16,7 @@ from proxy.core.model import SHARE_TOTAL_BP
 from proxy.core.plan import Clause, Plan
 from proxy.core.ramp import total_weight
 from proxy.core.rewrite import forward_target
+from proxy.core.status import managed_share_bp
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -26,17 +27,34 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     place: str | None = None
 
 
+class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
+    """A share that is only supposed.
+
+    Attributes:
+        area: whose flag is supposed to give it.
+        percent: the share of new that is supposed.
+        now_percent: the one that the flag gives.
+    """
+
+    area: str
+    flag: str
+    percent: float
+    now_percent: float
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """A whole decision. As JSON it is the answer of `explain --json`; its keys stay.
 
     Attributes:
         ramp: how many places the ramp has that the bucket is on; None: nobody was placed, or it isn't fixed.
         source: "running" for the plan that workers serve, "files" for the files as they stand.
+        plan: its name; with `what_if` of the plan in which the share is supposed to be another.
         refused: why the request gets a 400 and reaches no backend; the fields below are then None.
     """
 
     source: str
     plan: str
+    what_if: WhatIf | None = None
     generation: int
     method: str
     target: str
@@ -76,15 +94,25 @@ class _Listener:
         self.steps.append(Step(what, str(result), place))
 
 
-def explain(question: Question, generation: Generation, *, latch: LiveLatch, source: str) -> Explanation:
+def explain(
+    question: Question, generation: Generation, *, latch: LiveLatch, source: str, supposed: Supposed | None = None
+) -> Explanation:
     """Decide the request that a question stands for, and tell everything about it.
+
+    Args:
+        question: the request.
+        generation: what decides; with `supposed` it was built of that plan.
+        latch: the rollbacks in force.
+        source: "running" or "files".
+        supposed: what is only supposed.
 
     Raises:
         CannotAsk: the question can't be asked of this configuration.
     """
     told = Explanation(
         source=source,
-        plan=generation.plan,
+        plan=generation.plan if supposed is None else supposed.of_plan,
+        what_if=None if supposed is None else supposed.what_if,
         generation=generation.number,
         method=question.method,
         target=question.target,
@@ -114,13 +142,22 @@ def area_of(question: Question, generation: Generation, latch: LiveLatch) -> str
         raise CannotAsk(f"the request would be refused: {error.why}") from error
 
 
-def with_percent(plan: Plan, area: str | None, percent: float) -> Plan:
+class Supposed(msgspec.Struct, frozen=True):
+    """A plan in which one share is another."""
+
+    plan: Plan
+    of_plan: str  # the name of the one it was made of
+    what_if: WhatIf
+
+
+def suppose(plan: Plan, area: str | None, percent: float, *, of_plan: str) -> Supposed:
     """The plan as it would be if the flag of an area gave another share to new.
 
     Args:
         plan: stays as it is.
         area: an area's name; None: the request belongs to none.
         percent: 0 to 100, two decimals at most.
+        of_plan: the plan's name.
 
     Raises:
         CannotAsk: there is no ramp to move.
@@ -130,7 +167,7 @@ def with_percent(plan: Plan, area: str | None, percent: float) -> Plan:
         raise CannotAsk("--percent takes 0 to 100, with two decimals at most")
     key = next((one.flag for one in plan.areas if one.name == area), None)
     flag = next((one for one in plan.flags if one.key == key), None)
-    if flag is None:
+    if flag is None or area is None:
         raise CannotAsk("--percent: no flag decides this request")
     if not flag.managed or not flag.clauses:
         raise CannotAsk(f"--percent: flag {flag.key} ({flag.place}) is written by hand and has no ramp to move")
@@ -145,7 +182,11 @@ def with_percent(plan: Plan, area: str | None, percent: float) -> Plan:
         then={"fractional": [[names[0], new], [names[1], total - new]]},
     )
     changed = replace(flag, clauses=(*flag.clauses[:-1], moved))
-    return replace(plan, flags=tuple(changed if one is flag else one for one in plan.flags))
+    return Supposed(
+        replace(plan, flags=tuple(changed if one is flag else one for one in plan.flags)),
+        of_plan,
+        WhatIf(area=area, flag=flag.key, percent=percent, now_percent=managed_share_bp(flag) / 100),
+    )
 
 
 def parse_percent(text: str) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.control.commands import Refused
-from proxy.control.explain import area_of, explain, with_percent
+from proxy.control.explain import Supposed, area_of, explain, suppose
 from proxy.control.publish import Publisher
 from proxy.control.question import CannotAsk, Question
 from proxy.control.report import Reporter
@@ -73,12 +73,14 @@ class ExplainCommand:
     def _explain(self, asked: _Asked) -> Any:
         generation = self._serving()
         latch = self._latch.live(lambda plan: self._build(self._state.plan(plan).read_bytes(), 0), generation)
+        supposed: Supposed | None = None
         if asked.question.percent is not None:
             area = area_of(asked.question, generation, latch)
             text = self._state.plan(generation.plan).read_bytes()
-            plan = with_percent(decode_plan(text), area, asked.question.percent)
-            generation = self._build(encode_plan(plan), generation.number)
-        return msgspec.to_builtins(explain_all(asked.question, asked.accounts, generation, latch, source="running"))
+            supposed = suppose(decode_plan(text), area, asked.question.percent, of_plan=generation.plan)
+            generation = self._build(encode_plan(supposed.plan), generation.number)
+        told = explain_all(asked.question, asked.accounts, generation, latch, source="running", supposed=supposed)
+        return msgspec.to_builtins(told)
 
     def _serving(self) -> Generation:
         confirmed = [
@@ -101,7 +103,13 @@ class ExplainCommand:
 
 
 def explain_all(
-    question: Question, accounts: list[str] | None, generation: Generation, latch: LiveLatch, *, source: str
+    question: Question,
+    accounts: list[str] | None,
+    generation: Generation,
+    latch: LiveLatch,
+    *,
+    source: str,
+    supposed: Supposed | None = None,
 ) -> list[Any]:
     """One explanation, or one an account.
 
@@ -109,7 +117,7 @@ def explain_all(
         CannotAsk: the question can't be asked of this configuration.
     """
     asked = [question] if accounts is None else [msgspec.structs.replace(question, account=one) for one in accounts]
-    return [explain(one, generation, latch=latch, source=source) for one in asked]
+    return [explain(one, generation, latch=latch, source=source, supposed=supposed) for one in asked]
 
 
 def build_generation(text: bytes, open_table: Any, *, number: int) -> Generation:

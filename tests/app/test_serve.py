@@ -207,6 +207,8 @@ def test_explain_says_what_the_traffic_path_does_and_which_plan_it_speaks_of(cle
         clean.command("explain", "GET", "/orders/1", "--account", "acme", "--percent", "100", "--json")
     )
     assert what_if["backend"] == "new"
+    assert (what_if["plan"], what_if["generation"]) == (one["plan"], one["generation"])
+    assert what_if["what_if"] == {"area": "orders", "flag": "orders", "percent": 100.0, "now_percent": 0.0}
 
 
 def test_explain_asks_the_running_proxy_for_many_accounts(clean: Node, tmp_path: Path) -> None:

@@ -141,7 +141,18 @@ def test_explain_tells_of_a_request_that_no_backend_sees(sample: Path) -> None:
 def test_explain_answers_what_if(sample: Path) -> None:
     for percent, backend in (("0", "legacy"), ("100", "new")):
         asked = ("explain", "GET", "/orders/7", "--account", "nobody-special", "--percent", percent)
-        assert json.loads(call(sample, *asked, "--files", "--json").stdout)["backend"] == backend
+        one = json.loads(call(sample, *asked, "--files", "--json").stdout)
+        assert (one["backend"], one["what_if"]["percent"]) == (backend, float(percent))
+        real = json.loads(call(sample, *asked[:-2], "--files", "--json").stdout)
+        assert (one["plan"], real["what_if"]) == (real["plan"], None)
+
+
+def test_what_is_only_supposed_does_not_look_like_the_running_proxys_answer(sample: Path) -> None:
+    asked = ("explain", "GET", "/orders/7", "--account", "nobody-special", "--percent", "99.5", "--files")
+    done = call(sample, *asked)
+    first = r"what if orders gave 99.5 % to new\? \(it gives 25 %; nothing is changed\) — the files, plan [0-9a-f]{12}"
+    assert re.match(first, done.output)
+    assert "→ what if: new: by its share" in done.output
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.control.explain import Explanation, area_of, explain, parse_percent, with_percent
+from proxy.control.explain import Explanation, WhatIf, area_of, explain, parse_percent, suppose
 from proxy.control.question import CannotAsk, Question
 from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.generation import Generation
@@ -169,12 +169,14 @@ def test_the_target_that_the_backend_gets_is_told() -> None:
 
 def what_if(made: Plan, percent: float, **keys: object) -> Generation:
     question = Question(method="GET", target="/orders/7", **keys)  # type: ignore[arg-type]
-    return live(with_percent(made, area_of(question, live(made), NOTHING_ROLLED_BACK), percent))
+    return live(suppose(made, area_of(question, live(made), NOTHING_ROLLED_BACK), percent, of_plan="real").plan)
 
 
 @pytest.mark.parametrize(("percent", "shares"), [(25, (25, 75)), (0, (0, 100)), (100, (100, 0)), (12.5, (1250, 8750))])
 def test_what_if_writes_the_share_as_the_canary_command_would(percent: float, shares: tuple[int, int]) -> None:
-    (changed,) = with_percent(configured(HEADER), "orders", percent).flags
+    supposed = suppose(configured(HEADER), "orders", percent, of_plan="real")
+    (changed,) = supposed.plan.flags
+    assert supposed.what_if == WhatIf(area="orders", flag="orders", percent=percent, now_percent=50)
     assert changed.clauses[-1].then == {"fractional": [["new", shares[0]], ["legacy", shares[1]]]}
 
 
@@ -189,14 +191,14 @@ def test_what_if_leaves_the_plan_itself_alone() -> None:
 @pytest.mark.parametrize("percent", [-1, 100.01, 12.345])
 def test_what_if_takes_a_share_that_exists(percent: float) -> None:
     with pytest.raises(CannotAsk, match="0 to 100"):
-        with_percent(configured(HEADER), "orders", percent)
+        suppose(configured(HEADER), "orders", percent, of_plan="real")
 
 
 def test_what_if_needs_a_ramp() -> None:
     with pytest.raises(CannotAsk, match="written by hand"):
-        with_percent(configured(HEADER, flags=(ramp(50, managed=False),)), "orders", 5)
+        suppose(configured(HEADER, flags=(ramp(50, managed=False),)), "orders", 5, of_plan="real")
     with pytest.raises(CannotAsk, match="no flag decides"):
-        with_percent(configured(HEADER), "accounts", 5)
+        suppose(configured(HEADER), "accounts", 5, of_plan="real")
 
 
 @pytest.mark.parametrize(("text", "share"), [("25", 25.0), ("12.5%", 12.5), (" 0.01 % ", 0.01), ("100", 100.0)])
