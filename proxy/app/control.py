@@ -43,7 +43,7 @@ async def control(assignment: Assignment) -> int:
     """Do control's work until told to end; returns the exit code."""
     settings = assignment.settings
     state = settings.state_dir
-    slots = range(settings.workers)
+    slots = range(settings.slots)
     publisher = Publisher(
         state=state,
         board=Page(map_page(state.board, writable=True), Posted),

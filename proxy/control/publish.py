@@ -94,9 +94,11 @@ class Publisher:
         self._board.write(Posted(generation=generation, plan=name))
 
     def workers(self) -> tuple[WorkerReport, ...]:
-        """Every worker slot."""
+        """Every worker: who runs, and who should; a slot that is kept free isn't told."""
         roster = self._roster.read()
-        return tuple(_report(slot, page, roster) for slot, page in enumerate(self._confirmations))
+        vacant = () if roster is None else roster.vacant
+        reports = (_report(slot, page, roster) for slot, page in enumerate(self._confirmations))
+        return tuple(one for one in reports if one.pid or one.slot not in vacant)
 
     def refusing(self, generation: int) -> dict[str, str]:
         """Workers that could not build a generation, also those that ended over it: start id → why."""

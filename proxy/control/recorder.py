@@ -53,7 +53,12 @@ class Recorder:
                 scope={"process": "proxy" if first else "control"},
                 after=None
                 if roster is None
-                else {"pid": roster.pid, "listen": roster.listen, "ops": roster.ops, "workers": roster.workers}
+                else {
+                    "pid": roster.pid,
+                    "listen": roster.listen,
+                    "ops": roster.ops,
+                    "workers": roster.workers - len(roster.vacant),
+                }
                 if first
                 else {"pid": os.getpid(), "starts": roster.control_starts},
                 generation=None if posted is None else posted.generation,

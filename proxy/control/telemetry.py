@@ -60,8 +60,8 @@ class Telemetry:
         return requests_by_area(self._sums())
 
     def _sums(self) -> dict[str, int]:
-        lives = [bool(worker.pid) for worker in self._publisher.workers()]
-        return sum_pages([(self._own, True), *zip(self._slots, lives, strict=True)])
+        living = {worker.slot for worker in self._publisher.workers() if worker.pid}
+        return sum_pages([(self._own, True), *((page, slot in living) for slot, page in enumerate(self._slots))])
 
     def _levels(self) -> Iterator[tuple[str, int]]:
         posted = self._publisher.posted

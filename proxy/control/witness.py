@@ -33,6 +33,7 @@ class Witness:
         self._new: deque[Event] = deque()
         self._open: dict[str, tuple[Event, set[int]]] = {}
         self._pids: dict[int, int] = {}
+        self._seen_any = False
 
     def expect(self, event: Event) -> None:
         """An event was recorded; may be called from any thread."""
@@ -79,21 +80,24 @@ class Witness:
                 del self._open[event.id]
 
     def _note_workers(self, workers: tuple[WorkerReport, ...]) -> None:
+        """Another process in a slot; who was there when this control began is no news."""
         for worker in workers:
             known = self._pids.get(worker.slot, 0)
             if worker.pid and worker.pid != known:
                 self._pids[worker.slot] = worker.pid
-                if known:
+                if self._seen_any:
                     self._journal.record(
                         Event(
                             action=Action.WORKER,
                             by="supervisor",
-                            reason="the former one ended",
+                            reason="the former one ended" if known else "it takes over",
                             scope={"worker": worker.slot},
-                            before={"pid": known},
+                            before={"pid": known or None},
                             after={"pid": worker.pid, "starts": worker.starts},
                         )
                     )
+        self._pids = {worker.slot: self._pids.get(worker.slot, 0) for worker in workers}
+        self._seen_any = self._seen_any or all(worker.pid for worker in workers)
 
 
 def _has(worker: WorkerReport, event: Event) -> bool:

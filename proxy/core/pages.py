@@ -21,6 +21,7 @@ import zlib
 from typing import Any, Final, Generic, TypeVar
 
 PAGE_BYTES: Final = 4096
+ROSTER_PAGE_BYTES: Final = 16 << 10  # 257 slots, each with a pid of 7 digits and a count
 LATCH_PAGE_BYTES: Final = 256 << 10
 """The latch's page: room for some 800 rollbacks. One that doesn't fit is refused, except of everything, which always does."""
 
@@ -52,10 +53,10 @@ class Confirmed:
     epoch: int = 0  # of the latch that it obeys
     sighting: bool = False  # it saw STATE/ROLLBACK, and no entry stands for that yet: everything is rolled back
     unreadable: str = ""  # why it can't read the latch file: everything is rolled back
-    refused: int = 0  # the generation it could not build, 0: none
     freeze_epoch: int = 0  # of the freezes that it obeys
     writes: tuple[int, ...] = ()  # for each of these in turn: requests in flight that may still change data in its scope
     tunnels: tuple[int, ...] = ()  # likewise: open WebSockets in its scope
+    refused: int = 0  # the generation it could not build, 0: none
     trouble: str = ""  # why
 
 
@@ -64,13 +65,14 @@ class Roster:
     """What the supervisor knows of its children."""
 
     pid: int
-    workers: int
+    workers: int  # slots
     listen: str = ""  # HOST:PORT as bound
     ops: str = ""
     draining: bool = False
     control_starts: int = 0
     worker_starts: tuple[int, ...] = ()
     worker_pids: tuple[int, ...] = ()  # 0: not running at this moment
+    vacant: tuple[int, ...] = ()  # slots that nobody shall fill; who is there still drains
 
 
 NoteT = TypeVar("NoteT", Posted, Confirmed, Roster)

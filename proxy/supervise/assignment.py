@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from proxy.core.layout import StateDir
+from proxy.supervise.rolling import SPARE
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +24,18 @@ class Settings:
     access_log: str = "-"  # a path, "-" for standard output, or "off"
     last_good: bool = False
     flags_readonly: bool = False
-    drain_s: float = 30.0  # the longest that requests in flight are waited for
     boot: str = ""  # tells this run of the machine from all others
+    drain_s: float = 30.0  # the longest that requests in flight are waited for
 
     @property
     def state_dir(self) -> StateDir:
         """The names in the state directory."""
         return StateDir(Path(self.state))
+
+    @property
+    def slots(self) -> int:
+        """Places for workers: one more than there are, so that a successor can begin before its predecessor ends."""
+        return self.workers + SPARE
 
     def encode(self) -> str:
         """As an argument."""

@@ -21,7 +21,7 @@ _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - private directories are made i
 _PREFIX: Final = "strangler-"
 
 
-def prepare_run(state: StateDir, workers: int) -> None:
+def prepare_run(state: StateDir, slots: int) -> None:
     """Make a fresh directory of empty pages; what a supervisor that was killed left behind is removed.
 
     Only the holder of the state's lock may call this.
@@ -36,10 +36,10 @@ def prepare_run(state: StateDir, workers: int) -> None:
     else:
         state.run.mkdir(mode=0o700)
     _create(state.board, pages.PAGE_BYTES)
-    _create(state.roster, pages.PAGE_BYTES)
+    _create(state.roster, pages.ROSTER_PAGE_BYTES)
     _create(state.latch_page, pages.LATCH_PAGE_BYTES)
     _create(state.control_counters, counters.SMALL_PAGE_BYTES)
-    for slot in range(workers):
+    for slot in range(slots):
         _create(state.worker(slot), pages.PAGE_BYTES)
         _create(state.counters(slot), counters.PAGE_BYTES)
 

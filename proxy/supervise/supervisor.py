@@ -6,23 +6,22 @@ It reads no configuration and speaks no HTTP; there is little in it that can bre
 2. control starts and either posts a plan on the board or refuses (exit 1, having said why): then so do we
 3. the traffic sockets listen, the workers start
 4. once every worker has confirmed a generation, one line says so
-5. SIGTERM, SIGINT or SIGHUP: workers drain, then control ends; a second signal kills
+5. SIGUSR2: workers are replaced, one after another (`rolling`)
+6. SIGTERM, SIGINT or SIGHUP: workers drain, then control ends; a second signal kills
 
 Standard library only, so that no upgrade of a dependency can break it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import json
 import logging
 import os
-import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
@@ -30,6 +29,8 @@ from proxy.supervise.assignment import Assignment, Settings
 from proxy.supervise.children import Child, Stillness
 from proxy.supervise.lock import StateLock
 from proxy.supervise.mapped import map_page, prepare_run, remove_run
+from proxy.supervise.rolling import GIVE_UP_S, Do, Rolling
+from proxy.supervise.signals import ENDINGS, Signals, signals
 from proxy.supervise.sockets import BACKLOG, show_address
 
 _TICK_S: Final = 0.1
@@ -73,7 +74,7 @@ class Supervisor:
         Args:
             settings: what the command line said.
             lock: both locks of the state directory, taken.
-            traffic: a bound socket for each worker slot.
+            traffic: a bound socket for each worker.
             ops: the bound socket of the ops endpoints.
             say: prints the line that announces readiness.
         """
@@ -83,11 +84,11 @@ class Supervisor:
         self._ops = ops
         self._say = say
         state = settings.state_dir
-        prepare_run(state, settings.workers)
+        prepare_run(state, settings.slots)
         self._board = Page(map_page(state.board, writable=False), Posted)
         self._roster = Page(map_page(state.roster, writable=True), Roster)
         self._confirmations = [
-            Page(map_page(state.worker(slot), writable=False), Confirmed) for slot in range(settings.workers)
+            Page(map_page(state.worker(slot), writable=False), Confirmed) for slot in range(settings.slots)
         ]
         self._latch = LatchEpoch(TextPage(map_page(state.latch_page, writable=False)))
         self._listen_at = show_address(traffic[0])
@@ -95,8 +96,10 @@ class Supervisor:
         self._life, self._life_end = os.pipe()  # children hold the first; only we hold the second
         self._control = Child("control", "proxy.app.control")
         self._workers = [
-            Child(f"worker {slot}", "proxy.app.worker", _WORKER_ENVIRONMENT) for slot in range(settings.workers)
+            Child(f"worker {slot}", "proxy.app.worker", _WORKER_ENVIRONMENT) for slot in range(settings.slots)
         ]
+        self._rolling = Rolling(settings.workers)
+        self._leaving: dict[int, float] = {}  # retired workers' slots, and when they are killed
         self._stillness = [Stillness() for _ in self._workers]
         self._phase = Phase.STARTING
         self._announced = False
@@ -106,7 +109,7 @@ class Supervisor:
     def run(self) -> int:
         """Serve until told to end; returns the exit code."""
         try:
-            with _signals() as heard:
+            with signals() as heard:
                 self._note_roster()
                 while self._phase is not Phase.ENDED:
                     self._turn(heard)
@@ -115,7 +118,7 @@ class Supervisor:
             self._lock.release()
         return self._exit_code
 
-    def _turn(self, heard: _Signals) -> None:
+    def _turn(self, heard: Signals) -> None:
         """One look at everything; waits for a tick or a signal first."""
         numbers, ticked = heard.wait(_TICK_S)
         now_s = time.monotonic()
@@ -133,6 +136,8 @@ class Supervisor:
                 self._start_due(now_s)
             case Phase.SERVING if not self._announced:
                 self._announce()
+            case Phase.SERVING:
+                self._roll_on(now_s)
             case Phase.DRAINING:
                 self._drain_on(now_s)
             case Phase.CLOSING:
@@ -146,7 +151,13 @@ class Supervisor:
         if number == signal.SIGUSR1:
             for child in self._workers:
                 child.tell(signal.SIGUSR1)  # reopen the access log
-        elif number in _ENDINGS:
+        elif number == signal.SIGUSR2:
+            if self._announced and self._phase is Phase.SERVING:
+                _log.info("workers are replaced, one after another")
+                self._rolling.begin()
+            else:
+                _log.warning("no rolling restart: %s", self._phase.value)
+        elif number in ENDINGS:
             if self._phase in {Phase.DRAINING, Phase.CLOSING}:
                 _log.warning("second signal: killing what is left")
                 self._give_up_at_s = now_s
@@ -188,6 +199,45 @@ class Supervisor:
             _log.warning("%s did not end in time and is killed", child.name)
             child.tell(signal.SIGKILL)
 
+    # -- the rolling restart ---------------------------------------------------------------------------------------------
+
+    def _roll_on(self, now_s: float) -> None:
+        for slot, kill_at_s in list(self._leaving.items()):
+            child = self._workers[slot]
+            if not child.pid:
+                del self._leaving[slot]
+            elif now_s >= kill_at_s:
+                self._leaving[slot] = now_s + _GRACE_S
+                _log.warning("%s did not end in time and is killed", child.name)
+                child.tell(signal.SIGKILL)
+        step = self._rolling.step([child.pid for child in self._workers], self._serves, now_s)
+        if step is None:
+            return
+        child = self._workers[step.slot]
+        match step.do:
+            case Do.START:
+                child.wanted = True
+                child.due_at_s = now_s
+                self._start_due(now_s)
+            case Do.RETIRE:
+                self._retire(step.slot, now_s)
+                if not self._rolling.under_way:
+                    _log.info("every worker is replaced; the last one's predecessor drains")
+            case Do.ABANDON:
+                _log.error("%s could not serve within %g s: the others stay", child.name, GIVE_UP_S)
+                self._retire(step.slot, now_s)
+
+    def _retire(self, slot: int, now_s: float) -> None:
+        child = self._workers[slot]
+        child.wanted = False
+        child.tell(signal.SIGTERM)
+        self._leaving[slot] = now_s + self._settings.drain_s + _GRACE_S
+        self._note_roster()
+
+    def _serves(self, slot: int) -> bool:
+        note = self._confirmations[slot].read()
+        return note is not None and bool(note.generation) and note.pid == self._workers[slot].pid
+
     # -- children --------------------------------------------------------------------------------------------------------
 
     def _reap(self, now_s: float) -> None:
@@ -212,9 +262,10 @@ class Supervisor:
             changed |= self._start(self._control, self._ops, 0, now_s)
         if self._phase is Phase.SERVING:
             for slot, child in enumerate(self._workers):
-                if not child.pid and now_s >= child.due_at_s:
+                number = self._rolling.sockets[slot]
+                if number is not None and not child.pid and now_s >= child.due_at_s:
                     self._stillness[slot] = Stillness(beats=self._confirmations[slot].beats)
-                    changed |= self._start(child, self._traffic[slot], slot, now_s)
+                    changed |= self._start(child, self._traffic[number], slot, now_s)
         if changed:
             self._note_roster()
 
@@ -249,18 +300,12 @@ class Supervisor:
                 child.tell(signal.SIGKILL)
 
     def _announce(self) -> None:
-        notes = [page.read() for page in self._confirmations]
-        ready = [
-            note
-            for note, child in zip(notes, self._workers, strict=True)
-            if note is not None and note.pid == child.pid and note.generation
-        ]
-        if len(ready) == len(self._workers):
+        count = len(self._traffic)
+        if all(self._serves(slot) for slot in range(count)) and (note := self._confirmations[0].read()) is not None:
             self._announced = True
-            count = len(ready)
             self._say(
                 f"ready: traffic on http://{self._listen_at}, health and metrics on http://{self._ops_at}; "
-                f"{count} worker{'s' if count > 1 else ''}, generation {ready[0].generation}, plan {ready[0].plan[:12]}"
+                f"{count} worker{'s' if count > 1 else ''}, generation {note.generation}, plan {note.plan[:12]}"
             )
 
     def _note_roster(self) -> None:
@@ -268,6 +313,7 @@ class Supervisor:
             Roster(
                 pid=os.getpid(),
                 workers=len(self._workers),
+                vacant=tuple(slot for slot, number in enumerate(self._rolling.sockets) if number is None),
                 listen=self._listen_at,
                 ops=self._ops_at,
                 draining=self._phase in {Phase.DRAINING, Phase.CLOSING},
@@ -306,41 +352,6 @@ class LatchEpoch:
             self._version = version
             self._epoch = json.loads(text)["latch"]["epoch"]
         return self._epoch
-
-
-# -- waiting for signals -------------------------------------------------------------------------------------------------
-
-_ENDINGS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-
-
-class _Signals:
-    """Signals as bytes in a socket, so that one `select` waits for them and for the tick."""
-
-    def __init__(self, receiver: socket.socket) -> None:
-        self._receiver = receiver
-
-    def wait(self, timeout_s: float) -> tuple[bytes, bool]:
-        """The signals that came, and whether the whole time passed."""
-        ready, _, _ = select.select([self._receiver], [], [], timeout_s)
-        return (self._receiver.recv(256), False) if ready else (b"", True)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[_Signals]:
-    receiver, sender = socket.socketpair()
-    receiver.setblocking(False)
-    sender.setblocking(False)
-    former_descriptor = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    numbers = (*_ENDINGS, signal.SIGUSR1, signal.SIGCHLD)
-    former = {number: signal.signal(number, lambda _number, _frame: None) for number in numbers}
-    try:
-        yield _Signals(receiver)
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(former_descriptor)
-        receiver.close()
-        sender.close()
 
 
 def _cause(code: int) -> str:

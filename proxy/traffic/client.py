@@ -54,7 +54,6 @@ class ClientConnection(asyncio.Protocol):
         "_buffer",
         "_closing",
         "_exchange",
-        "_fresh",
         "_lingering",
         "_paused",
         "_since_tick",
@@ -74,7 +73,6 @@ class ClientConnection(asyncio.Protocol):
         self._wiring: Wiring | None = None
         self._buffer = bytearray()  # an incomplete head, or what was pipelined
         self._since_tick = 0  # since when it is idle, or its head incomplete, or it lingers
-        self._fresh = True  # no request has come yet
         self._closing = False
         self._lingering = False
         self._paused = False
@@ -83,6 +81,12 @@ class ClientConnection(asyncio.Protocol):
         self.address = b""
         self.trusted = False
         self.writable = True
+
+    @property
+    def exchange(self) -> Ending | None:
+        """The one in flight; a tunnel's is the one that it came of."""
+        exchange = self._exchange
+        return exchange.exchange if isinstance(exchange, Tunnel) else exchange
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -156,7 +160,6 @@ class ClientConnection(asyncio.Protocol):
     def _begin(self, data: bytes, at: int) -> None:
         """Start the exchange whose head ends at `at`."""
         traffic = self._traffic
-        self._fresh = False
         limits = traffic.limits
         if at > limits.head_bytes:
             self._refuse(_MALFORMED, BadMessage("the head is too long", 431))
@@ -338,10 +341,11 @@ class ClientConnection(asyncio.Protocol):
             self._close(linger=False)
 
     def drain(self) -> None:
-        """This process ends: an idle connection closes; one that has not asked yet may still ask."""
-        if self._exchange is None and not self._fresh and not self._buffer and not self._closing:
-            self._close(linger=False)
-        elif self._fresh:
+        """This process ends. Who is idle may be asking at this moment: it has a while to (nginx `keepalive_min_timeout`).
+
+        Whoever asks is answered, and told that it was the last answer here.
+        """
+        if self._exchange is None and not self._buffer and not self._closing:
             self._since_tick = self._traffic.tick
 
     def drained(self) -> None:

@@ -25,7 +25,7 @@ class Limits:
         client_stall_s: for a client that doesn't read its answer (nginx `send_timeout`).
         backend_idle_s: for a connection in a pool (nginx upstream `keepalive_timeout`).
         linger_s: for a client to notice that its upload isn't wanted (nginx `lingering_timeout`).
-        greet_s: when draining, for the first request of a connection that was still in the accept queue.
+        greet_s: when draining, for a request that is on its way already, on an idle connection or in the accept queue.
         replay_bytes: how much of a request is kept for a second try (nginx buffers all of it).
         tunnel_idle_s: for a byte in either direction of a tunnel. Envoy's TCP proxy 1 h, and what HAProxy advises for
             `timeout tunnel`; nginx 60 s, but what ran without pings before must run behind this too.

@@ -43,7 +43,7 @@ class Watched:
         self.latch = TextPage(map_page(state.latch_page, writable=True))
         self.worker = Recorded()
         self._supervisor = supervisor
-        supervisor._workers = [self.worker]
+        supervisor._workers[0] = self.worker
 
     def ticks(self, count: int) -> None:
         for _ in range(count):

@@ -170,6 +170,24 @@ def test_draining_ends_idle_connections_and_lets_exchanges_finish(node: Node, le
             assert backend.ends() == "closed"
 
 
+def test_a_request_on_its_way_on_an_idle_connection_is_answered_and_told_that_it_was_the_last(
+    node: Node, legacy: RawBackend
+) -> None:
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            client.answer()
+            done = node.begin(node.traffic.drain(10))
+            eventually(lambda: node.traffic.draining, "draining")
+            client.send(GET)
+            backend.head()
+            backend.send(OK)
+            assert client.rest() == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+        done.result(10)
+
+
 def test_what_waits_in_the_accept_queue_is_answered_before_the_end(node: Node, legacy: RawBackend) -> None:
     node.do(node.stop_accepting)
     with node.client() as queued:
