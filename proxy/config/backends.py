@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _BAD_IN_VALUE: Final = re.compile(r"[^\t\x20-\x7e\x80-\uffff]")
+_LONGEST_NAME: Final = 253  # RFC 1035, section 2.3.4: a longer one can't even be asked for
+_LONGEST_LABEL: Final = 63
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -189,6 +191,8 @@ def _origin(scalar: Scalar, where: str, report: Report) -> tuple[str, str, int |
         why = "only scheme, host and port stand here; a path is changed by a route's rewrite"
     elif parts.username is not None or "@" in parts.netloc:
         why = "no user or password stands here; set a header instead"
+    elif len(host) > _LONGEST_NAME or max(map(len, host.split("."))) > _LONGEST_LABEL:
+        why = f"a host name has {_LONGEST_NAME} characters at most, and {_LONGEST_LABEL} between two dots"
     elif port == 0 or not _is_host(host):
         why = "the host or port can't be read"
     if why is not None:

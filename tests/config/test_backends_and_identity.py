@@ -45,6 +45,8 @@ def test_an_endpoint_is_host_and_port(url: str, meant: str) -> None:
         ("http://a.internal:0", "bad-url"),
         ("http://a.internal:65536", "bad-url"),
         ("http://a..internal", "bad-url"),
+        ("http://" + "a" * 64 + ".internal", "bad-url"),
+        ("http://" + "a." * 127 + "com", "bad-url"),
         ("http://user:secret@a.internal", "bad-url"),
         ("http://a.internal?x=1", "bad-url"),
         ("http://a.internal#", "bad-url"),
