@@ -6,9 +6,11 @@ process everything depends on holds none of them.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import resource
 import secrets
 import socket
 import sys
@@ -32,6 +34,7 @@ _KEY_BYTES: Final = 32
 def serve(settings: Settings) -> int:
     """Run the process group; returns the exit code."""
     settings = dataclasses.replace(settings, boot=boot_id())
+    _raise_descriptor_limit()
     state = settings.state_dir
     try:
         lock = take_state(
@@ -58,6 +61,16 @@ def serve(settings: Settings) -> int:
         lock.release()
         return 1
     return supervisor.run()
+
+
+def _raise_descriptor_limit() -> None:
+    """Take as many descriptors as the system lets us have; workers inherit it, and need two for every request.
+
+    The soft limit is 1024 almost everywhere, for the sake of programs that use `select`; nothing here does.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS names a hard limit that it then doesn't grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _try_access_log(where: str) -> None:

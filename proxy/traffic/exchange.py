@@ -188,6 +188,14 @@ class Exchange(Answering):
         self.traffic.telemetry.fault(fault, outlet.backend)
         self._ask(another)
 
+    def crowded_out(self) -> None:
+        """No connection could be made for want of descriptors: no endpoint is to blame, and none would be reached."""
+        fault = Fault(Party.PROXY, Stage.CONNECT, Kind.BUSY)
+        if self.over:
+            self.traffic.telemetry.fault(fault, self._outlet.backend)
+        else:
+            self._refuse(fault)
+
     def _ask(self, endpoint: Endpoint) -> None:
         """Try again over a fresh connection."""
         self.traffic.telemetry.retried(self._outlet.backend)

@@ -7,7 +7,10 @@ generation. An endpoint that went is drained: its exchanges end normally, nothin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import errno
+import os
+from collections.abc import Sequence
+from socket import gaierror
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 _AVOIDED_S: Final = 1.0  # an endpoint that couldn't be reached is asked last for so long
 _DEFAULT_PORT: Final = 80
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Endpoint:
@@ -167,20 +171,20 @@ class Pool:
         return best
 
     def connect(self, endpoint: Endpoint, exchange: Exchange) -> None:
-        """Open a fresh connection for an exchange, which hears `connected` or `unreachable`."""
+        """Open a fresh connection for an exchange, which hears `connected`, `unreachable` or `crowded_out`."""
         task = asyncio.get_running_loop().create_task(self._connect(endpoint, exchange))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, endpoint: Endpoint, exchange: Exchange) -> None:
-        make: Callable[[], BackendConnection] = lambda: BackendConnection(endpoint)  # noqa: E731
         try:
             try:
                 async with asyncio.timeout(self._connect_s):
-                    transport, connection = await asyncio.get_running_loop().create_connection(
-                        make, endpoint.host, endpoint.port
-                    )
+                    transport, connection = await _open(endpoint)
             except OSError as error:  # a TimeoutError is one, and so is a name that isn't found
+                if _no_descriptor_left(error):
+                    exchange.crowded_out()
+                    return
                 tick = exchange.traffic.tick
                 endpoint.avoided_until_tick = tick + ticks(_AVOIDED_S)
                 endpoint.reach.failed(error, tick, connect_s=self._connect_s, alone=len(self._endpoints) == 1)
@@ -192,3 +196,32 @@ class Pool:
                 exchange.connected(connection)
         except Exception:  # noqa: BLE001  the top of a task: told with its trace, ends this exchange alone
             exchange.failed()
+
+
+async def _open(endpoint: Endpoint) -> tuple[asyncio.Transport, BackendConnection]:
+    """A connection.
+
+    Raises:
+        OSError: none can be made.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_connection(lambda: BackendConnection(endpoint), endpoint.host, endpoint.port)
+    except UnicodeError as error:  # a name that can't stand in DNS
+        raise OSError(str(error)) from error
+
+
+def _no_descriptor_left(error: OSError) -> bool:
+    """Whether this process, or the machine, is out of descriptors: that is no fault of a backend's.
+
+    The error alone doesn't tell: the resolver gives no such number, and several addresses' errors become one without any.
+    """
+    if error.errno in _EXHAUSTED:
+        return True
+    if isinstance(error, TimeoutError) or (error.errno and not isinstance(error, gaierror)):
+        return False
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as probe:
+        return probe.errno in _EXHAUSTED
+    return False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,3 +210,14 @@ def test_a_worker_that_finds_its_plan_damaged_is_helped_and_serves_again(tmp_pat
         until(lambda: (running.readyz() or {"ready": False})["ready"] and running.worker_pid() != pid, "it is ready")
         assert running.get_afresh("/orders/1", "acme") == "legacy"
         assert "is damaged" in "".join(running.messages)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads another process's limits")
+def test_workers_get_as_many_descriptors_as_the_system_allows(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        with node(tmp_path) as (running, _, _):
+            assert resource.prlimit(running.worker_pid(), resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 
 import pytest
@@ -84,6 +85,37 @@ def test_no_backend_there_is_a_bad_gateway_and_the_client_may_go_on(node: Node, 
             status, head, _ = client.answer()
             assert (status, fault_of(head)) == (502, b"new-connect-unreachable")
     assert node.count('strangler_faults_total{party="new",stage="connect",kind="unreachable",backend="new"}') == 2
+
+
+def test_a_name_that_dns_cannot_hold_is_a_bad_gateway(start: Callable[..., Node]) -> None:
+    node = start(new=f"http://{'a' * 64}.internal:80")
+    with node.client() as client:
+        client.send(b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
+        status, head, _ = client.answer()
+        assert (status, fault_of(head)) == (502, b"new-connect-unreachable")
+
+
+def test_being_out_of_descriptors_is_no_fault_of_a_backend(node: Node, legacy: RawBackend, new: RawBackend) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with node.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+        with legacy.accept() as backend:  # the client's connection is there
+            backend.head()
+            backend.send(OK)
+            assert client.answer()[0] == 200
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            try:
+                client.send(b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
+                status, head, _ = client.answer()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert (status, fault_of(head)) == (503, b"proxy-connect-busy")
+        client.send(b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
+        with new.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            assert client.answer()[0] == 200
+    assert node.count('strangler_faults_total{party="new",stage="connect",kind="unreachable",backend="new"}') == 0
 
 
 def test_another_endpoint_is_asked_when_one_cannot_be_reached(
