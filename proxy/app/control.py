@@ -112,7 +112,8 @@ async def control(assignment: Assignment) -> int:
                 await reloader.start(first=assignment.first, last_good=settings.last_good)
             except (CannotStart, OSError) as error:
                 recorder.refused_to_start(str(error))
-                sys.stderr.write(f"{error}\nstrangler: refused to start: nothing listens\n")
+                remedy = error.remedy if isinstance(error, CannotStart) else ""
+                sys.stderr.write(f"{error}\nstrangler: refused to start: nothing listens{remedy}\n")
                 ops.cancel()
                 return 1
             recorder.started(publisher.posted, publisher.roster(), first=assignment.first)

@@ -12,6 +12,7 @@ from typing import Final
 from proxy.control.event import Action, Event
 from proxy.control.journal import Journal
 from proxy.control.latchfile import CannotWrite, Changed, LatchStore
+from proxy.control.memory import is_new
 from proxy.control.rollback import entered_event, ids_of
 from proxy.core.latch import LatchUnreadable
 
@@ -53,7 +54,13 @@ class Keeper:
         """Read the latch, and post it before any worker starts; called in a thread."""
         file = self._store.file()
         if file is None and self._store.held() is None:
-            _log.warning("no latch.json: nothing is rolled back (this is the first start here, or the state was lost)")
+            if is_new(self._store.state):
+                _log.info("no latch.json yet: nothing is rolled back")
+            else:
+                _log.warning(
+                    "latch.json is gone: nothing is rolled back, whatever was before; `strangler journal` may know, and "
+                    "`strangler rollback` throws it again"
+                )
         try:
             self._reconcile()
         except CannotWrite as error:

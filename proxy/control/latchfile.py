@@ -92,6 +92,11 @@ class LatchStore:
         self._confirmations = confirmations
         self._plan = plan
 
+    @property
+    def state(self) -> StateDir:
+        """Where it stands."""
+        return self._state
+
     # -- looking ---------------------------------------------------------------------------------------------------------
 
     def held(self) -> Held | None:

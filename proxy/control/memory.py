@@ -66,6 +66,12 @@ def remember(state: StateDir, remembered: Remembered) -> None:
             path.unlink()
 
 
+def is_new(state: StateDir) -> bool:
+    """Whether nothing was ever in force here; with remains of a plan or of files, something was, and is lost."""
+    directories = [path for path in (state.plans, state.files) if path.is_dir()]
+    return not state.in_force.exists() and not any(any(path.iterdir()) for path in directories)
+
+
 def recall(state: StateDir) -> Remembered:
     """Read what was in force.
 

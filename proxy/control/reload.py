@@ -30,7 +30,7 @@ from proxy.config.files import read_files
 from proxy.config.fileset import File, FileSet
 from proxy.config.problems import Complaint, Severity
 from proxy.config.settle import Settled, settle
-from proxy.control.memory import Remembered, Unremembered, recall, remember
+from proxy.control.memory import Remembered, Unremembered, is_new, recall, remember
 from proxy.control.publish import Publisher
 from proxy.control.recorder import Recorder
 from proxy.control.watch import POLL_S, Patience, look
@@ -46,7 +46,25 @@ _log = logging.getLogger("control")
 
 
 class CannotStart(Exception):
-    """No plan can be made from the files, or from what is remembered. The text has every complaint."""
+    """No plan can be made from the files, or from what is remembered. The text has every complaint.
+
+    Attributes:
+        last_good: the generation of files that a start could go back to; None: there is none.
+    """
+
+    def __init__(self, why: str, last_good: int | None = None) -> None:
+        super().__init__(why)
+        self.last_good = last_good
+
+    @property
+    def remedy(self) -> str:
+        """What can be done now."""
+        if self.last_good is None:
+            return ""
+        return (
+            f"; mend the files, or start with the last good versions (generation {self.last_good}): "
+            f"strangler serve … --last-good"
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,15 +193,29 @@ class Reloader:
             return
         settled = settle(self._read(known), known, self._cache, _today())
         if settled.compiled.plan is None:
-            raise CannotStart("\n".join(str(one) for one in settled.compiled.complaints))
+            complaints = "\n".join(str(one) for one in settled.compiled.complaints)
+            raise CannotStart(complaints, self._way_back(remembered))
         self._take(settled)
+
+    def _way_back(self, remembered: Remembered | None) -> int | None:
+        """The generation that `--last-good` would start with, tried out: this program may read files otherwise."""
+        if remembered is None:
+            return None
+        tried = settle(self._read(remembered.files), remembered.files, self._cache, _today())
+        return None if tried.compiled.plan is None else remembered.generation
 
     def _recall(self, *, first: bool) -> Remembered | None:
         try:
             remembered = recall(self._state)
         except Unremembered as error:
-            if first:
-                _log.warning("%s: this is the first start here, or the state was lost", error)
+            if first and is_new(self._state):
+                _log.info("%s is a new state directory", self._state.root)
+            elif first:
+                _log.warning(
+                    "%s, although there was one: generations begin again at 1, and until this start has succeeded "
+                    "--last-good has nothing to start with",
+                    error,
+                )
             else:
                 _log.error("%s: a broken file can't be judged by its last good version", error)
             return None

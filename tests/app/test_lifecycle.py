@@ -71,10 +71,12 @@ def test_last_good_starts_with_what_was_last_good_and_takes_repairs(config: Conf
     assert "nothing is remembered" in refused(config, state, "--last-good")
     config.edit("flags/orders.flagd.yaml", flag(100))
     first = Node(config, state).wait_ready()
+    assert not [line for line in first.messages if "WARNING" in line], "a first start frightens nobody"
     generation = first.generation()
     assert first.end() == 0
     config.edit("flags/orders.flagd.yaml", flag(5).replace("fractional", "fractoinal"))
-    refused(config, state)
+    told = refused(config, state)
+    assert f"mend the files, or start with the last good versions (generation {generation})" in told
     second = Node(config, state, "--last-good").wait_ready()
     try:
         assert second.get("/orders/1", "acme") == "new"

@@ -86,13 +86,42 @@ def moved(target: str) -> str:
     return ROUTES.replace("to: legacy", f"to: {target}")
 
 
-def test_a_first_start_posts_generation_one_and_says_that_nothing_is_remembered(
+def test_a_first_start_posts_generation_one_and_alarms_nobody(
+    control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    control.start()
+    assert control.posted().generation == 1
+    assert "is a new state directory" in caplog.text
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+    assert recall(control.state).plan == control.posted().plan
+
+
+def test_a_start_whose_memory_was_lost_says_so_and_what_follows(
     control: Control, caplog: pytest.LogCaptureFixture
 ) -> None:
     control.start()
-    assert control.posted().generation == 1
-    assert "first start here, or the state was lost" in caplog.text
-    assert recall(control.state).plan == control.posted().plan
+    control.state.in_force.unlink()
+    control.begin()
+    control.start()
+    assert "remembers no configuration, although there was one: generations begin again at 1" in caplog.text
+    assert "--last-good has nothing to start with" in caplog.text
+
+
+def test_a_refused_start_names_the_last_good_versions_where_there_are_any(control: Control) -> None:
+    def refusal() -> CannotStart:
+        control.write("version: 1\n")
+        with pytest.raises(CannotStart) as caught:
+            control.start()
+        return caught.value
+
+    assert refusal().remedy == ""
+    control.write(ROUTES)
+    control.start()
+    generation = control.posted().generation
+    control.begin()
+    told = refusal().remedy
+    assert f"start with the last good versions (generation {generation}): strangler serve … --last-good" in told
 
 
 def test_a_broken_start_has_every_complaint_and_posts_nothing(control: Control) -> None:
