@@ -1,0 +1,46 @@
+"""docs/production.md says what stands in the state directory, in the log, and in answers of the proxy's own."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+from proxy.cli.serve import serve
+from proxy.core.faults import Kind
+from proxy.core.layout import StateDir
+from proxy.traffic import log
+from tests.docs.reading import ROOT, blocks, table_after
+
+_TEXT = (ROOT / "docs" / "production.md").read_text()
+
+
+def _named(head: str) -> set[str]:
+    return {name for row in table_after(_TEXT, head) for name in row[0].replace("`", "").replace(",", " ").split()}
+
+
+def test_everything_in_the_state_directory_is_named() -> None:
+    state = StateDir(Path("state"))
+    paths = [getattr(state, name) for name, kind in inspect.getmembers(StateDir) if isinstance(kind, property)]
+    inside = {path.relative_to("state").parts[0] for path in paths}
+    assert {name.rstrip("/") for name in _named("| In `state/`")} == inside
+
+
+def test_every_field_of_the_access_log_is_named() -> None:
+    fields = set(re.findall(r'"(\w+)":', inspect.getsource(log)))
+    assert _named("| Field | Is") == fields
+
+
+def test_every_kind_of_fault_has_a_remedy() -> None:
+    assert _named("| When it ends in") >= {str(kind) for kind in Kind}
+
+
+def test_the_unit_starts_what_there_is() -> None:
+    (unit,) = blocks(_TEXT, "ini")
+    (started,) = re.findall(r"^ExecStart=.*?strangler (.*)$", unit, re.MULTILINE)
+    options = {option for parameter in serve.params for option in parameter.opts}
+    assert set(re.findall(r"--[a-z-]+", started)) <= options
+    drain: Any = next(parameter.default for parameter in serve.params if parameter.name == "drain_s")
+    (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert int(patience) > drain
