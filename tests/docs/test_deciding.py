@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from proxy.config.compile import compile_files
+from proxy.config.fileset import FileSet
 from proxy.core.bucketing import bucket
 from proxy.core.model import Backend, Reason
 from tests.core.plans import ask, live, plan, route
 from tests.demo.sample import ask_sample
-from tests.docs.reading import ROOT, table_after
+from tests.docs.reading import ROOT, blocks, table_after
 
 _DECIDING = (ROOT / "docs" / "deciding.md").read_text()
 _FIRST_STEPS = (ROOT / "docs" / "first-steps.md").read_text()
@@ -42,3 +44,13 @@ def test_the_patterns_of_the_table_match_what_it_says_and_no_more() -> None:
         for cell, backend in ((matches, Backend.NEW), (others, Backend.LEGACY)):
             for path in cell.replace("`", "").split(", "):
                 assert (path, ask(generation, path).backend) == (path, backend)
+
+
+def test_the_files_of_the_first_steps_are_without_fault_once_they_are_put_together() -> None:
+    routes, identity, area, flag = blocks(_FIRST_STEPS, "yaml")[-4:]
+    files = {"routes.yaml": routes + identity + area, "segments/testers.txt": "me\n"}
+    assert [one.code for one in compile_files(FileSet.of(files)).complaints] == ["no-flags", "no-flag"]
+    whole = compile_files(FileSet.of({**files, "flags/catalogue.flagd.yaml": flag}))
+    assert whole.complaints == ()
+    assert whole.plan is not None
+    assert whole.plan.flags[0].managed
