@@ -233,7 +233,10 @@ def _write_all(fd: int, piece: bytes) -> None:
         except OSError as error:
             if error.errno != errno.EAGAIN:
                 raise
-            select.select([], [fd], [])  # somebody made the shared descriptor non-blocking
+            # Somebody made the shared descriptor non-blocking. Not `select`, which takes no descriptor above 1023.
+            ready = select.poll()
+            ready.register(fd, select.POLLOUT)
+            ready.poll()
 
 
 def _quoted(text: str | None) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from proxy.traffic.log import AccessLog
 from tests.traffic.wire import Node, RawBackend, eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+HIGH = 1024  # what `select` doesn't take
 
 
 def note(to: AccessLog, path: bytes = b"/") -> None:
@@ -117,6 +121,28 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
         note(access)
     access.close()
     assert len((tmp_path / "log").read_bytes().splitlines()) == 1000
+
+
+def test_a_pipe_with_a_high_number_that_somebody_made_non_blocking_gets_every_line() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard <= HIGH:
+        pytest.skip("no descriptor may have such a number")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        read_end, low = os.pipe()
+        writing = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, HIGH)
+        os.close(low)
+        os.set_blocking(writing, False)
+        to = AccessLog(writing, b"k")
+        for _ in range(2000):
+            note(to)  # more than the pipe holds
+        with os.fdopen(read_end, "rb") as pipe:
+            assert [pipe.readline()[-1:] for _ in range(2000)] == [b"\n"] * 2000
+        to.close()
+        assert (to.dropped, to.lost) == (0, 0)
+        os.close(writing)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_disk_that_refuses_is_counted() -> None:
