@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from proxy.config.fileset import File, FileSet
+    from proxy.core.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,8 @@ class _Settling:
         had = {file for (kind, _), file in self._before.names.items() if kind == "flag"}
         if not had or any(kind == "flag" for kind, _ in compiled.names):
             return []
+        if compiled.plan is not None and not _asks_flags(compiled.plan):
+            return []  # every area is retired or has its routes fixed: there is nothing that a flag decides
         report = Report(self._candidate.flags, alone=False)
         told = (
             "no flag would be left, and every area would go back to legacy; the flags that run stay in force; "
@@ -169,3 +172,8 @@ class _Settling:
 
     def _is_flag_file(self, name: str) -> bool:
         return name in self._in_force.flag_files()
+
+
+def _asks_flags(plan: Plan) -> bool:
+    retired = {area.name for area in plan.areas if area.retired}
+    return any(route.to is None and route.area not in retired for route in plan.routes)

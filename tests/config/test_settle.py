@@ -195,6 +195,17 @@ def test_the_last_flags_stay_in_force_when_all_of_them_vanish() -> None:
     assert "flags-vanished" in told(settled)
 
 
+def test_the_last_flags_may_go_with_the_last_area_that_asks_one() -> None:
+    for over in (
+        "  orders: {retired: true, routes: [{path: /orders}]}",
+        "  orders: {routes: [{path: /orders, to: new}]}",
+    ):
+        settled = after({}, {"routes.yaml": f"areas:\n{over}\n", "flags/orders.flagd.yaml": None})
+        assert plan(settled).flags == ()
+        assert settled.held_back == {}
+        assert told(settled) == []
+
+
 def test_deleting_routes_yaml_changes_nothing() -> None:
     before = settle(base.files(), None)
     wanted = base.files()
