@@ -20,7 +20,6 @@ from proxy.config.shapes import (
     CONNECT,
     HEADERS_REMOVE,
     HEADERS_SET,
-    HEALTH,
     MAX_IN_FLIGHT,
     TIMEOUT,
     TOTAL,
@@ -56,13 +55,6 @@ def draft_backends(fields: Fields | None, file: str, report: Report) -> tuple[Ba
 def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendDraft:
     urls = [_endpoint(scalar, fields.at(URL), report) for scalar in fields.each(URL)]
     total_s = fields[TOTAL]
-    health = fields[HEALTH]
-    if health is not None:
-        if health.text.startswith("/"):
-            text = "probes are not built yet: the path is checked and kept, and nothing asks for it"
-            report.tell("idle-key", health, fields.at(HEALTH), text)
-        else:
-            report.tell("bad-health", health, fields.at(HEALTH), f'{quoted(health.text)}: a path starts with "/"')
     headers = fields[BACKEND_HEADERS]
     headers_set, remove = _headers(headers, report) if headers is not None else ((), ())
     defaults = BackendSpec(name=name, urls=(), place="")
@@ -72,7 +64,6 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         timeout_s=fields[TIMEOUT] or defaults.timeout_s,
         connect_s=fields[CONNECT] or defaults.connect_s,
         total_s=None if total_s is None or math.isinf(total_s) else total_s,
-        health=health.text if health is not None else None,
         max_in_flight=fields[MAX_IN_FLIGHT],
         headers_remove=remove,
         place=place(file, fields.mark),

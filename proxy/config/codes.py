@@ -34,7 +34,6 @@ CODES: Final[dict[str, Code]] = {
     "unknown-key": Code("a key that nobody knows"),
     "missing-key": Code("a required key is missing"),
     "not-yet": Code("a key or value whose behaviour is not built yet"),
-    "idle-key": Code("a key that is read but has no effect yet", warns=True),
     "not-here": Code("a key that an included file may not have"),
     "wrong-kind": Code("a value of another kind than the key takes"),
     "empty": Code("a list or mapping that needs an entry has none"),
@@ -46,7 +45,6 @@ CODES: Final[dict[str, Code]] = {
     "twice": Code("the same value stands twice in a list"),
     # -- routes.yaml: backends and identity
     "bad-url": Code("a URL that is none, or has more than scheme, host and port"),
-    "bad-health": Code("a health path that doesn't start with a slash"),
     "bad-header": Code("a header name that is none"),
     "reserved-header": Code("a header that the proxy itself is responsible for"),
     "bad-header-value": Code("a header value with characters that would end the line"),

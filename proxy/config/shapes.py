@@ -69,7 +69,8 @@ TOTAL = Key(
 HEALTH = Key(
     name="health",
     kind=Text("a path", pattern="^/"),
-    meaning="The path that a probe asks for. Probes aren't built yet: it is checked, kept, and told.",
+    later=True,
+    meaning="The path that a probe asks for.",
 )
 MAX_IN_FLIGHT = Key(
     name="max_in_flight",

@@ -78,7 +78,6 @@ class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     timeout_s: float = 20.0  # longest silence while waiting for the head or the next byte
     connect_s: float = 2.0
     total_s: float | None = None
-    health: str | None = None  # path of the probe
     max_in_flight: int | None = None
     headers_set: tuple[tuple[str, str], ...] = ()  # values already read from file: and env:
     headers_remove: tuple[str, ...] = ()

@@ -59,6 +59,10 @@ def test_anything_else_is_told(url: str, code: str) -> None:
     assert codes(with_backend(f'{{url: "{url}"}}')) == [code]
 
 
+def test_probes_are_refused_until_something_probes() -> None:
+    assert codes(with_backend('{url: "http://a.internal", health: /readyz}')) == ["not-yet"]
+
+
 def test_patience_is_read_in_seconds_and_off_is_none() -> None:
     plan = with_backend('{url: "http://a:1", timeout: 250ms, connect: 1.5s, total: 2m}').plan
     assert plan is not None

@@ -27,7 +27,6 @@ backends:
   new:
     url: ["http://shop-a.internal:9000", "http://shop-b.internal:9000"]
     timeout: 8s
-    health: /readyz
     max_in_flight: 200
     headers: {set: {X-Edge-Auth: "file:secrets/edge"}, remove: [X-Debug]}
 identity:
