@@ -78,9 +78,16 @@ async def control(assignment: Assignment) -> int:
         journal=journal,
         latch=latch,
     )
+    freezer = Freezer(state=state, boot=settings.boot, publisher=publisher, record=journal.record)
     lateness = Lateness(publisher, store)
     reporter = Reporter(
-        publisher=publisher, reloader=reloader, telemetry=telemetry, journal=journal, latch=latch, lateness=lateness
+        publisher=publisher,
+        reloader=reloader,
+        telemetry=telemetry,
+        journal=journal,
+        latch=latch,
+        lateness=lateness,
+        freezer=freezer,
     )
     editor = Editor(
         reloader=reloader,
@@ -89,16 +96,17 @@ async def control(assignment: Assignment) -> int:
         read_only=settings.flags_readonly,
         by_command=recorder.by_command,
     )
-    freezer = Freezer(state=state, boot=settings.boot, publisher=publisher, record=journal.record)
     throwing = LatchCommands(
         state=state, store=store, keeper=keeper, publisher=publisher, reloader=reloader, journal=journal
     )
     commands = (
         StatusCommand(reporter),
-        ExplainCommand(state, publisher, latch),
+        ExplainCommand(state, publisher, latch, freezer),
         RollbackCommand(throwing),
         ReleaseCommand(throwing),
-        CanaryCommand(editor=editor, reloader=reloader, publisher=publisher, state=state, record=journal.record),
+        CanaryCommand(
+            editor=editor, reloader=reloader, publisher=publisher, state=state, record=journal.record, latch=latch.latch
+        ),
         FreezeCommand(freezer=freezer, reloader=reloader),
     )
     app = ops_app(readiness=reporter.readiness, metrics=telemetry.metrics)

@@ -14,11 +14,13 @@ import uvloop
 from proxy.app.messages import log_to_stderr
 from proxy.app.process import either, ending
 from proxy.core.counters import Counters
+from proxy.core.freeze import LiveFreeze
 from proxy.core.generation import Generation
 from proxy.core.pages import Confirmed, Page, Posted, TextPage
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.building import Builder
 from proxy.supervise.follow import Follower, NothingToRun
+from proxy.supervise.freezewatch import FreezeWatch
 from proxy.supervise.latchwatch import LatchWatch
 from proxy.supervise.mapped import map_page
 from proxy.supervise.saying import Saying
@@ -50,6 +52,19 @@ async def work(assignment: Assignment) -> None:
     )
     watch.start()
 
+    def freeze(live: tuple[LiveFreeze, ...]) -> None:
+        if traffic is not None:
+            traffic.freezes = live
+
+    freezes = FreezeWatch(
+        state=state,
+        boot=settings.boot,
+        saying=saying,
+        changed=freeze,
+        in_flight=lambda: ((), ()) if traffic is None else traffic.in_flight_under_freezes(),
+    )
+    freezes.start()
+
     def adopt(generation: Generation) -> Generation | None:
         nonlocal traffic
         if traffic is None:
@@ -60,6 +75,7 @@ async def work(assignment: Assignment) -> None:
                 latch=lambda: watch.live,
                 share_of_node=settings.workers,
             )
+            traffic.freezes = freezes.live
             adopted.set()
         else:
             traffic.swap(generation)
@@ -71,7 +87,7 @@ async def work(assignment: Assignment) -> None:
     try:
         with ending(assignment.life) as end:
             async with asyncio.TaskGroup() as tasks:
-                following = [tasks.create_task(one.run()) for one in (follower, watch)]
+                following = [tasks.create_task(one.run()) for one in (follower, watch, freezes)]
                 await either(adopted, end)
                 await either(watch.settled, end)  # or what isn't covered would go to legacy for a moment
                 if traffic is not None:

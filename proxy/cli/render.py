@@ -47,6 +47,8 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
     for step in one["steps"]:
         yield f"  {step.get('place') or '':{width}}  {step['what']}: {step['result']}"
     yield ""
+    if one["frozen"] is not None:
+        yield f"→ 503 for now: {one['frozen']}; without it:"
     if one["refused"] is not None:
         yield f"→ refused with {one['refused']}; no backend sees it"
         return
@@ -93,6 +95,15 @@ def status_text(report: dict[str, Any]) -> str:
     return "\n".join(_status_lines(report))
 
 
+def _freeze_lines(freezes: list[dict[str, Any]]) -> Iterator[str]:
+    for one in freezes:
+        scope = ", ".join(f"{key} {value}" for key, value in one["scope"].items())
+        yield f"FROZEN: {scope}, {one['left_s']:g} s left, by {one['by']}: {one['reason']} ({one['id']})"
+        if one["writes"] or one["tunnels"] or one["unseen"]:
+            unseen = f", not obeyed yet by worker {', '.join(map(str, one['unseen']))}" if one["unseen"] else ""
+            yield f"  still in flight: {one['writes']} that may change data, {one['tunnels']} WebSockets{unseen}"
+
+
 def _latch_lines(latch: dict[str, Any]) -> Iterator[str]:
     """The rollbacks, before anything else: whoever looks during an incident looks for these."""
     for one in latch["rollbacks"]:
@@ -114,6 +125,7 @@ def scope_text(scope: dict[str, str | None]) -> str:
 
 def _status_lines(report: dict[str, Any]) -> Iterator[str]:
     yield from _latch_lines(report["latch"])
+    yield from _freeze_lines(report["freezes"])
     yield f"latch: epoch {report['latch']['epoch']}" + (
         "" if report["latch"]["rollbacks"] else ", nothing is rolled back"
     )

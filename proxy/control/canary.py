@@ -21,6 +21,7 @@ from proxy.control.patch import unified
 from proxy.control.publish import Publisher
 from proxy.control.reload import Reloader
 from proxy.core.generation import Generation
+from proxy.core.latch import Latch
 from proxy.core.layout import StateDir
 from proxy.core.model import Backend
 from proxy.core.plan import Flag, Plan, encode_plan
@@ -135,6 +136,7 @@ class CanaryCommand:
         publisher: Publisher,
         state: StateDir,
         record: Callable[[Event], object],
+        latch: Callable[[], Latch],
         within_s: float = WITHIN_S,
     ) -> None:
         """Edit nothing yet.
@@ -145,6 +147,7 @@ class CanaryCommand:
             publisher: tells which workers have confirmed.
             state: where tables stand.
             record: puts an event into the journal.
+            latch: gives the rollbacks in force.
             within_s: the longest that workers are waited for.
         """
         self._editor = editor
@@ -152,6 +155,7 @@ class CanaryCommand:
         self._publisher = publisher
         self._state = state
         self._record = record
+        self._latch = latch
         self._within_s = within_s
 
     async def run(self, arguments: dict[str, Any], *, by_uid: int) -> Any:
@@ -222,7 +226,7 @@ class CanaryCommand:
             before=None if edit.flag_before is None else says(edit.flag_before),
             after=says(edit.flag_after),
             moves=count_moves(edit.key, before, after),
-            notes=tuple(_notes(edit, change, after)),
+            notes=(*_rolled_back(edit, self._latch()), *_notes(edit, change, after)),
         )
 
     def _build(self, plan: Plan) -> Generation:
@@ -258,6 +262,14 @@ def says(flag: Flag) -> Says:
         legacy=tuple(segments[Backend.LEGACY]),
         everyone=flag.default == Backend.NEW,
     )
+
+
+def _rolled_back(edit: Edit, latch: Latch) -> list[str]:
+    standing = [one for one in latch.entries if one.scope.area is None or one.scope.area in edit.areas]
+    return [
+        f"rollback {one.id} ({one.scope}) stands: what it covers stays on legacy until it is released"
+        for one in standing
+    ]
 
 
 def _notes(edit: Edit, change: Change, after: Generation) -> list[str]:

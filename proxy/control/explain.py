@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from proxy.control.question import CannotAsk, Question, check_identity, pose
 from proxy.core.covering import LiveLatch
 from proxy.core.decision import Decision, decide
+from proxy.core.freeze import LiveFreeze, freezing, writes
 from proxy.core.generation import Generation
 from proxy.core.message import BadMessage
 from proxy.core.model import SHARE_TOTAL_BP
@@ -49,6 +50,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         ramp: how many places the ramp has that the bucket is on; None: nobody was placed, or it isn't fixed.
         source: "running" for the plan that workers serve, "files" for the files as they stand.
         plan: its name; with `what_if` of the plan in which the share is supposed to be another.
+        frozen: the freeze that answers it with 503 for now; the rest says what is true without it.
         refused: why the request gets a 400 and reaches no backend; the fields below are then None.
     """
 
@@ -60,6 +62,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     host: str
     refused: str | None = None
+    frozen: str | None = None
     backend: str | None = None
     reason: str | None = None
     detail: str | None = None
@@ -95,7 +98,13 @@ class _Listener:
 
 
 def explain(
-    question: Question, generation: Generation, *, latch: LiveLatch, source: str, supposed: Supposed | None = None
+    question: Question,
+    generation: Generation,
+    *,
+    latch: LiveLatch,
+    source: str,
+    supposed: Supposed | None = None,
+    freezes: tuple[LiveFreeze, ...] = (),
 ) -> Explanation:
     """Decide the request that a question stands for, and tell everything about it.
 
@@ -105,6 +114,7 @@ def explain(
         latch: the rollbacks in force.
         source: "running" or "files".
         supposed: what is only supposed.
+        freezes: those in force.
 
     Raises:
         CannotAsk: the question can't be asked of this configuration.
@@ -126,7 +136,20 @@ def explain(
         sent = forward_target(decision, posed.head.target).decode("latin-1")
     except BadMessage as error:
         return replace(told, refused=f"{error.status}: {error.why}", steps=tuple(listener.steps))
-    return replace(_told(told, decision), sent_target=sent, steps=tuple(listener.steps), notes=posed.notes)
+    frozen = _frozen(decision, freezes)
+    if frozen is not None:
+        listener.step(None, frozen, "503 for now")
+    return replace(
+        _told(told, decision), frozen=frozen, sent_target=sent, steps=tuple(listener.steps), notes=posed.notes
+    )
+
+
+def _frozen(decision: Decision, freezes: tuple[LiveFreeze, ...]) -> str | None:
+    live = freezing(decision, freezes) if writes(decision.head.method) else None
+    if live is None:
+        return None
+    freeze = live.freeze
+    return f"freeze {freeze.id} ({freeze.scope}) by {freeze.by} until {freeze.until}: {freeze.reason}"
 
 
 def area_of(question: Question, generation: Generation, latch: LiveLatch) -> str | None:

@@ -28,6 +28,7 @@ from proxy.core.freeze import (
     Freeze,
     Freezes,
     FreezesUnreadable,
+    LiveFreeze,
     decode_freezes,
     encode_freezes,
     with_freeze,
@@ -59,6 +60,28 @@ class UnderFreeze(msgspec.Struct, frozen=True, kw_only=True):
     seen: bool
     writes: int = 0
     tunnels: int = 0
+
+
+class FreezeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A freeze in force.
+
+    Attributes:
+        scope: the keys that narrow it.
+        left_s: how long it still lasts.
+        writes: requests in flight that may still change data in the scope, on all workers.
+        tunnels: open WebSockets in the scope.
+        unseen: slots of workers that don't obey the newest freezes yet.
+    """
+
+    id: str
+    scope: dict[str, str]
+    by: str
+    reason: str
+    until: str
+    left_s: float
+    writes: int
+    tunnels: int
+    unseen: tuple[int, ...]
 
 
 class Freezer:
@@ -105,6 +128,15 @@ class Freezer:
         """Those in force, each with the seconds that it still lasts."""
         clock = self._clock()
         return tuple((one, one.left_s(clock)) for one in self._freezes.lasting(clock).entries)
+
+    def live(self) -> tuple[LiveFreeze, ...]:
+        """Those in force, as requests meet them."""
+        now_s = time.monotonic()
+        return tuple(LiveFreeze(one, now_s + left_s) for one, left_s in self.lasting())
+
+    def lines(self) -> tuple[FreezeLine, ...]:
+        """Those in force, for people and scripts."""
+        return tuple(self._line(one, left_s) for one, left_s in self.lasting())
 
     def throw(self, scope: Scope, *, for_s: float, reason: str, uid: int) -> tuple[Freeze, int]:
         """Freeze a scope, or give a freeze of that scope another end; gives it and its epoch.
@@ -160,6 +192,20 @@ class Freezer:
         freezes = self._freezes
         at = next((at for at, one in enumerate(freezes.entries) if one.id == freeze), None)
         return [_under(worker, freezes.epoch, at) for worker in self._publisher.workers()]
+
+    def _line(self, freeze: Freeze, left_s: float) -> FreezeLine:
+        workers = self.under(freeze.id)
+        return FreezeLine(
+            id=freeze.id,
+            scope=_told(freeze.scope),
+            by=freeze.by,
+            reason=freeze.reason,
+            until=freeze.until,
+            left_s=round(left_s, 1),
+            writes=sum(one.writes for one in workers),
+            tunnels=sum(one.tunnels for one in workers),
+            unseen=tuple(one.slot for one in workers if not one.seen),
+        )
 
     # -- inside ----------------------------------------------------------------------------------------------------------
 

@@ -11,11 +11,13 @@ import msgspec
 
 from proxy.control.commands import Refused
 from proxy.control.explain import Supposed, area_of, explain, suppose
+from proxy.control.freezes import Freezer
 from proxy.control.publish import Publisher
 from proxy.control.question import CannotAsk, Question
 from proxy.control.report import Reporter
 from proxy.control.rollbacks import Rollbacks
 from proxy.core.covering import LiveLatch
+from proxy.core.freeze import LiveFreeze
 from proxy.core.generation import Generation, assemble
 from proxy.core.layout import StateDir
 from proxy.core.plan import decode_plan, encode_plan, plan_name
@@ -49,10 +51,11 @@ class ExplainCommand:
 
     name = "explain"
 
-    def __init__(self, state: StateDir, publisher: Publisher, latch: Rollbacks) -> None:
+    def __init__(self, state: StateDir, publisher: Publisher, latch: Rollbacks, freezer: Freezer) -> None:
         self._state = state
         self._publisher = publisher
         self._latch = latch
+        self._freezer = freezer
         self._built: Generation | None = None
         self._building = asyncio.Lock()
 
@@ -79,7 +82,15 @@ class ExplainCommand:
             text = self._state.plan(generation.plan).read_bytes()
             supposed = suppose(decode_plan(text), area, asked.question.percent, of_plan=generation.plan)
             generation = self._build(encode_plan(supposed.plan), generation.number)
-        told = explain_all(asked.question, asked.accounts, generation, latch, source="running", supposed=supposed)
+        told = explain_all(
+            asked.question,
+            asked.accounts,
+            generation,
+            latch,
+            source="running",
+            supposed=supposed,
+            freezes=self._freezer.live(),
+        )
         return msgspec.to_builtins(told)
 
     def _serving(self) -> Generation:
@@ -110,6 +121,7 @@ def explain_all(
     *,
     source: str,
     supposed: Supposed | None = None,
+    freezes: tuple[LiveFreeze, ...] = (),
 ) -> list[Any]:
     """One explanation, or one an account.
 
@@ -117,7 +129,7 @@ def explain_all(
         CannotAsk: the question can't be asked of this configuration.
     """
     asked = [question] if accounts is None else [msgspec.structs.replace(question, account=one) for one in accounts]
-    return [explain(one, generation, latch=latch, source=source, supposed=supposed) for one in asked]
+    return [explain(one, generation, latch=latch, source=source, supposed=supposed, freezes=freezes) for one in asked]
 
 
 def build_generation(text: bytes, open_table: Any, *, number: int) -> Generation:

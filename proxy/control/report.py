@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy.control.freezes import FreezeLine, Freezer
 from proxy.control.journal import Behind, Journal
 from proxy.control.lateness import Lateness
 from proxy.control.publish import Publisher, WorkerReport
@@ -71,6 +72,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     complaints: tuple[dict[str, str | int], ...]
     complaints_count: int
     trouble: str
+    freezes: tuple[FreezeLine, ...]  # in force
     journal_behind: Behind | None  # events that a failing disk keeps waiting; None: none
 
 
@@ -86,6 +88,7 @@ class Reporter:
         journal: Journal,
         latch: Rollbacks,
         lateness: Lateness,
+        freezer: Freezer,
     ) -> None:
         self._publisher = publisher
         self._reloader = reloader
@@ -93,6 +96,7 @@ class Reporter:
         self._journal = journal
         self._latch = latch
         self._lateness = lateness
+        self._freezer = freezer
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether at least one worker serves, and what people should know even if so."""
@@ -158,6 +162,7 @@ class Reporter:
             complaints=tuple(one.data() for one in standing.complaints[:_COMPLAINTS_SHOWN]),
             complaints_count=len(standing.complaints),
             trouble=standing.trouble,
+            freezes=self._freezer.lines(),
             journal_behind=self._journal.behind,
         )
 

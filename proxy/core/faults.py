@@ -54,6 +54,7 @@ class Kind(StrEnum):
     UNREACHABLE = "unreachable"  # no connection could be made
     BUSY = "busy"  # as many requests in flight as are allowed
     DRAINED = "drained"  # this process had to end first
+    FROZEN = "frozen"  # writes are held up while data is moved
     ROLLED_BACK = "rolled_back"  # a tunnel or an event stream that a rollback covers
     FAILED = "failed"  # a defect of ours
 
@@ -87,7 +88,7 @@ class Fault(NamedTuple):
                 return CLIENT_LEFT
             case Kind.CUT | Kind.UNREACHABLE:
                 return 502
-            case Kind.BUSY | Kind.DRAINED | Kind.ROLLED_BACK:
+            case Kind.BUSY | Kind.DRAINED | Kind.FROZEN | Kind.ROLLED_BACK:
                 return 503
             case Kind.FAILED:
                 return 500

@@ -54,7 +54,7 @@ class Confirmed:
     sighting: bool = False  # it saw STATE/ROLLBACK, and no entry stands for that yet: everything is rolled back
     unreadable: str = ""  # why it can't read the latch file: everything is rolled back
     freeze_epoch: int = 0  # of the freezes that it obeys
-    writes: tuple[int, ...] = ()  # for each of these in turn: requests in flight that may still change data in its scope
+    writes: tuple[int, ...] = ()  # for each in turn: requests in flight that may still change data in its scope
     tunnels: tuple[int, ...] = ()  # likewise: open WebSockets in its scope
     refused: int = 0  # the generation it could not build, 0: none
     trouble: str = ""  # why

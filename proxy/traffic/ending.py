@@ -13,7 +13,7 @@ from proxy.core.body import Relay
 from proxy.core.decision import Decision
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
 from proxy.core.message import RequestHead
-from proxy.traffic.refusal import refusal
+from proxy.traffic.refusal import RETRY_AFTER_S, refusal
 
 if TYPE_CHECKING:
     from proxy.traffic.backend import BackendConnection
@@ -213,7 +213,9 @@ class Ending:
         if connection is not None:
             connection.cut()
 
-    def _refuse(self, fault: Fault, *, status: int | None = None, why: str | None = None) -> None:
+    def _refuse(
+        self, fault: Fault, *, status: int | None = None, why: str | None = None, retry_after_s: int = RETRY_AFTER_S
+    ) -> None:
         """Answer ourselves: no byte of an answer has gone to the client yet."""
         self.fault = self.fault or fault
         client = self.client
@@ -231,6 +233,7 @@ class Ending:
                 close=not self._keep_alive,
                 minor=self.head.minor,
                 head_only=self.head.method == b"HEAD",
+                retry_after_s=retry_after_s,
             )
             self._write(answer)
             self.traffic.telemetry.refused(fault)

@@ -8,16 +8,19 @@ The way of an exchange, all of it in callbacks of the two connections:
 4. the end, exactly once (`proxy.traffic.ending`).
 
 Between 1 and the first byte written an exchange may have to wait for a connection; the latch is looked at again after
-that wait, and if it changed, everything is decided anew in the generation of that moment: nothing has begun yet.
+that wait, and if it changed, everything is decided anew in the generation of that moment: nothing has begun yet. So are
+the freezes, which hold up whatever may change data.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.body import Relay
 from proxy.core.decision import decide
 from proxy.core.faults import Fault, Kind, Party, Stage
+from proxy.core.freeze import freezing, writes
 from proxy.core.message import CHUNKED, NO_BODY, BadMessage, RequestHead
 from proxy.core.rewrite import forward_target
 from proxy.traffic.answer import Answering
@@ -26,6 +29,7 @@ from proxy.traffic.limits import WATER_BYTES
 
 if TYPE_CHECKING:
     from proxy.core.covering import LiveLatch
+    from proxy.core.freeze import LiveFreeze
     from proxy.traffic.backend import BackendConnection
     from proxy.traffic.client import ClientConnection
     from proxy.traffic.pool import Endpoint
@@ -39,9 +43,10 @@ IDEMPOTENT: Final = SAFE | {b"PUT", b"DELETE"}
 class Exchange(Answering):
     """One request and its answer."""
 
-    __slots__ = ("_latch", "_message", "_tried", "_waiting")
+    __slots__ = ("_freezes", "_latch", "_message", "_tried", "_waiting")
 
     _latch: LiveLatch  # as it was when it was decided
+    _freezes: tuple[LiveFreeze, ...]  # likewise
     _message: bytes  # the head as the backend is to get it
 
     def __init__(
@@ -92,6 +97,7 @@ class Exchange(Answering):
         wiring = self.wiring
         head = self.head
         self._latch = latch = traffic.latch()
+        self._freezes = freezes = traffic.freezes
         peer = self._address.decode() if latch.entries else None
         try:
             decision = decide(wiring.generation, head, peer_trusted=self._peer_trusted, latch=latch, peer=peer)
@@ -108,6 +114,10 @@ class Exchange(Answering):
             self._refuse(Fault(Party.CLIENT, Stage.HEAD, Kind.MALFORMED), status=bad.status, why=bad.why)
             return
         self.decision = decision
+        if freezes and writes(head.method) and (freeze := freezing(decision, freezes)) is not None:
+            frozen = Fault(Party.PROXY, Stage.REQUEST, Kind.FROZEN)
+            self._refuse(frozen, retry_after_s=freeze.retry_after_s(time.monotonic()))
+            return
         pool = outlet.pool
         if pool.full:
             self._refuse(Fault(outlet.party, Stage.CONNECT, Kind.BUSY))
@@ -154,14 +164,19 @@ class Exchange(Answering):
         traffic = self.traffic
         if self.over:
             connection.rest(traffic.tick)
-        elif traffic.latch() is not self._latch:
+        elif self._overtaken:
             connection.rest(traffic.tick)
             self._decide_anew()
         else:
             self._send(connection)
 
+    @property
+    def _overtaken(self) -> bool:
+        """Whether latch or freezes changed since it was decided."""
+        return self.traffic.latch() is not self._latch or self.traffic.freezes is not self._freezes
+
     def _decide_anew(self) -> None:
-        """The latch changed during a wait; nothing has begun anywhere, so the present generation decides."""
+        """Latch or freezes changed during a wait; nothing has begun anywhere, so the present generation decides."""
         self._return_loan()
         self._tried = ()
         self.wiring = self.traffic.wiring
@@ -176,7 +191,7 @@ class Exchange(Answering):
         if self.over:
             self.traffic.telemetry.fault(fault, outlet.backend)
             return
-        if self.traffic.latch() is not self._latch:
+        if self._overtaken:
             self.traffic.telemetry.fault(fault, outlet.backend)
             self._decide_anew()
             return
@@ -264,7 +279,7 @@ class Exchange(Answering):
                 self._backend_failed(Stage.BODY, Kind.CUT)
             return
         stale = connection.uses > 1 and not self._partial and not self._interim
-        unchanged = self.traffic.latch() is self._latch
+        unchanged = not self._overtaken
         # What the one system may have done already must not be done again by the other: idempotent is said of one system.
         again = IDEMPOTENT if unchanged else SAFE
         if stale and self._replay is not None and self.head.method in again:

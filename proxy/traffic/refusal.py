@@ -18,13 +18,22 @@ _EXPLAINED: Final = {
     Kind.UNREACHABLE: "no connection could be made",
     Kind.BUSY: "as many requests are in flight as are allowed",
     Kind.DRAINED: "this process is ending",
+    Kind.FROZEN: "writes stand still for a moment, while data is moved",
     Kind.ROLLED_BACK: "a rollback covers it",
     Kind.FAILED: "a defect of the proxy; its log has the trace",
 }
 
 
 def refusal(
-    fault: Fault, status: int, *, request_id: bytes, why: str | None, close: bool, minor: int, head_only: bool
+    fault: Fault,
+    status: int,
+    *,
+    request_id: bytes,
+    why: str | None,
+    close: bool,
+    minor: int,
+    head_only: bool,
+    retry_after_s: int = RETRY_AFTER_S,
 ) -> bytes:
     """A whole answer.
 
@@ -36,6 +45,7 @@ def refusal(
         close: whether the connection ends after it.
         minor: the x of the request's HTTP/1.x.
         head_only: the request was HEAD.
+        retry_after_s: when to try again, where that makes sense.
     """
     phrase = HTTPStatus(status).phrase
     body = f"{status} {phrase}\n{why or _EXPLAINED[fault.kind]}\nfault: {fault.name}\nrequest: {request_id.decode()}\n"
@@ -47,8 +57,8 @@ def refusal(
         f"X-Strangler-Error: {fault.name}",
         f"X-Request-ID: {request_id.decode()}",
     ]
-    if fault.kind in (Kind.BUSY, Kind.DRAINED):
-        lines.append(f"Retry-After: {RETRY_AFTER_S}")
+    if fault.kind in (Kind.BUSY, Kind.DRAINED, Kind.FROZEN):
+        lines.append(f"Retry-After: {retry_after_s}")
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         lines.append("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE")
     if close:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.freeze import freezing, writes
 from proxy.core.model import Backend
 from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
@@ -17,16 +18,17 @@ from proxy.traffic.lasting import Lasting
 from proxy.traffic.limits import TICK_S, Limits, ticks
 from proxy.traffic.pool import Endpoint, Load, Pool
 from proxy.traffic.telemetry import Telemetry
+from proxy.traffic.tunnel import Tunnel
 from proxy.traffic.wiring import Wiring
 
 if TYPE_CHECKING:
     from proxy.core.counters import Counters
     from proxy.core.covering import LiveLatch
     from proxy.core.faults import Fault
+    from proxy.core.freeze import LiveFreeze
     from proxy.core.generation import Generation
     from proxy.traffic.ending import Ending
     from proxy.traffic.log import AccessLog
-    from proxy.traffic.tunnel import Tunnel
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Traffic:
         in_flight: exchanges that have begun and are not over, those without a client included.
         tick: counts deadlines' sweeps; time as far as they are concerned.
         wiring: what a request that begins now lives in.
+        freezes: those in force, replaced whole, the same object as long as nothing changed.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Traffic:
         self.telemetry = Telemetry(counters)
         self.in_flight = 0
         self.draining = False
+        self.freezes: tuple[LiveFreeze, ...] = ()
         self.tick = 0
         self.orphans: set[Ending] = set()
         self.lasting = Lasting(latch, lambda: self.wiring.generation)
@@ -258,6 +262,21 @@ class Traffic:
                 duration_us=0,
                 head_us=None,
             )
+
+    def in_flight_under_freezes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """For each freeze how many requests in its scope may still change data, since they began before it, and how many tunnels."""
+        begun = [client.exchange for client in self._clients]
+        decisions = [
+            exchange.decision
+            for exchange in (*begun, *self.orphans)
+            if exchange is not None and exchange.decision is not None and writes(exchange.head.method)
+        ]
+        tunnels = [one.decision for one in self.lasting.held if isinstance(one, Tunnel) and one.decision is not None]
+        writing, tunnelling = (
+            tuple(sum(freezing(one, (live,)) is not None for one in several) for live in self.freezes)
+            for several in (decisions, tunnels)
+        )
+        return writing, tunnelling
 
     def _nothing_left(self) -> bool:
         return not self._clients and not self.orphans
