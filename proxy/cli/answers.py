@@ -10,7 +10,7 @@ import msgspec
 from proxy.cli.options import Failed
 from proxy.config.compile import compile_files
 from proxy.config.files import read_files
-from proxy.control.commands import ask
+from proxy.control.asking import ask
 from proxy.control.explain import Supposed, area_of, suppose
 from proxy.control.handlers import build_generation, explain_all
 from proxy.control.question import Question

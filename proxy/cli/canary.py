@@ -53,7 +53,7 @@ def canary(
     3 written, but not confirmed by every worker within 30 s, 5 the files are read-only: the patch is printed.
     """
     from proxy.cli.changes import canary_notes, canary_text
-    from proxy.control.commands import NotRunning, Refused, ask
+    from proxy.control.asking import NotRunning, Refused, ask
     from proxy.core.layout import StateDir
 
     arguments = {

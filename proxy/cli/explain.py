@@ -71,7 +71,7 @@ def explain(
     from proxy.cli.accounts import read_accounts
     from proxy.cli.answers import explanations_of_files, explanations_of_running
     from proxy.cli.render import explanation_line, explanation_text
-    from proxy.control.commands import NotRunning, Refused
+    from proxy.control.asking import NotRunning, Refused
     from proxy.control.explain import parse_percent
     from proxy.control.question import CannotAsk, Question
 

@@ -54,7 +54,7 @@ def freeze(
     3 frozen, but writes that began before are still in flight (their number is told).
     """
     from proxy.cli.changes import freeze_text
-    from proxy.control.commands import NotRunning, Refused, ask
+    from proxy.control.asking import NotRunning, Refused, ask
     from proxy.core.layout import StateDir
 
     if end and for_ is not None:

@@ -67,7 +67,7 @@ def rollback(
     3 in force, but not confirmed by the workers it names, or not yet on disk;
     1 failed: it says what to try.
     """
-    from proxy.control.commands import NotRunning, Refused, ask
+    from proxy.control.asking import NotRunning, Refused, ask
     from proxy.core.layout import StateDir
 
     _check_reason(reason)
@@ -115,7 +115,7 @@ def release(
     1 not released: no such rollback, a wider one stands, ROLLBACK can't be deleted, or no control;
     3 released, but not confirmed, or not yet on disk.
     """
-    from proxy.control.commands import NotRunning, Refused, ask
+    from proxy.control.asking import NotRunning, Refused, ask
     from proxy.core.layout import StateDir
 
     _check_reason(reason)

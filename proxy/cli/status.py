@@ -34,7 +34,7 @@ def status(state: Path, *, watch: bool, as_json: bool) -> None:
     import msgspec
 
     from proxy.cli.render import status_text
-    from proxy.control.commands import NotRunning, Refused, ask
+    from proxy.control.asking import NotRunning, Refused, ask
     from proxy.core.layout import StateDir
 
     socket = StateDir(state).control_socket

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from proxy.control.asking import Answer, NotRunning, Refused, Request, ask
 from proxy.core.socketaddress import socket_address
 
 LONGEST_REQUEST_BYTES: Final = 1 << 20
@@ -27,14 +28,6 @@ _ANSWERS_WITHIN_S: Final = 60.0
 _AT_ONCE: Final = 32
 
 _log = logging.getLogger("control")
-
-
-class Refused(Exception):
-    """A command is not done. The text says why; `code` is the exit code that the command line gives it."""
-
-    def __init__(self, why: str, code: int = 1) -> None:
-        super().__init__(why)
-        self.code = code
 
 
 class Command(Protocol):
@@ -52,19 +45,6 @@ class Command(Protocol):
             Refused: it isn't done.
         """
         ...
-
-
-class Answer(msgspec.Struct, omit_defaults=True):
-    """What the socket says: either `answer`, or `error` with `code`."""
-
-    answer: Any = None
-    error: str | None = None
-    code: int = 0
-
-
-class _Request(msgspec.Struct, forbid_unknown_fields=True):
-    command: str
-    arguments: dict[str, Any] = {}
 
 
 @contextlib.asynccontextmanager
@@ -109,7 +89,7 @@ def _remove(path: Path) -> None:
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, table: dict[str, Command]) -> Answer:
     try:
         line = await asyncio.wait_for(reader.readline(), _ARRIVES_WITHIN_S)
-        request = msgspec.json.decode(line, type=_Request)
+        request = msgspec.json.decode(line, type=Request)
     except (ValueError, TimeoutError) as error:  # readline raises ValueError for a line over the limit
         return Answer(error=f"not a request: {error}", code=2)
     command = table.get(request.command)
@@ -128,35 +108,6 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ta
         return Answer(error=f"{command.name} failed: {type(error).__name__}: {error}", code=1)
 
 
-class NotRunning(Exception):
-    """No control process answers on the socket."""
-
-
-def ask(path: Path, command: str, arguments: dict[str, Any], *, timeout_s: float = 65.0) -> Any:
-    """Ask control, from another process; returns the answer's data.
-
-    Raises:
-        NotRunning: nobody listens there, or it went away.
-        Refused: it said no.
-    """
-    request = msgspec.json.encode(_Request(command, arguments)) + b"\n"
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(timeout_s)
-            sock.connect(socket_address(path, Path.cwd()))
-            sock.sendall(request)
-            with sock.makefile("rb") as file:
-                line = file.readline()
-    except OSError as error:
-        raise NotRunning(f"{path}: {error.strerror or error}") from error
-    if not line.endswith(b"\n"):
-        raise NotRunning(f"{path}: control ended before it answered")
-    answer = msgspec.json.decode(line, type=Answer)
-    if answer.error is not None:
-        raise Refused(answer.error, answer.code)
-    return answer.answer
-
-
 def _peer_uid(sock: socket.socket) -> int:
     """Who is at the other end, as the kernel knows it."""
     if sys.platform == "darwin":
@@ -165,3 +116,6 @@ def _peer_uid(sock: socket.socket) -> int:
     else:
         _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return int(uid)
+
+
+__all__ = ["LONGEST_REQUEST_BYTES", "Command", "NotRunning", "Refused", "ask", "serve_commands"]

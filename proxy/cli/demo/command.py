@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 import sys
-import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 from textwrap import dedent
@@ -37,6 +34,9 @@ def demo(directory: Path | None, port: int) -> None:
     Exit codes: 0 ended by Ctrl-C, 1 the proxy did not start or ended by
     itself, or --in names a directory that holds something else.
     """
+    import asyncio
+    import tempfile
+
     from proxy.cli.demo.run import DemoFailed, Ports, run_demo
     from proxy.cli.demo.sample import NotADemo
 
@@ -87,6 +87,8 @@ def welcome(running: Running, *, keep: bool) -> str:
 
 def _how_to_call() -> str:
     """`strangler` if that is what the shell finds, else the way this very command was called."""
+    import shutil
+
     called = Path(sys.argv[0]).resolve()
     on_path = shutil.which("strangler")
     if on_path is not None and Path(on_path).resolve() == called:
