@@ -13,6 +13,7 @@ _PROOFS = {
     "cost": "look-up, flag and decision by number of routes",
     "blocked": "the longest turn of a worker's loop while it takes a new plan",
     "reloads": "load while the configuration changes and processes die",
+    "rollbacks": "from a rollback to the last request that begins at new, by every way to throw it",
     "sizes": "how long an edit takes to be in force, and what traffic feels of it",
 }
 
@@ -23,7 +24,7 @@ def main() -> int:
     if unknown:
         print(f"unknown: {', '.join(unknown)}; known:", file=sys.stderr)
         for name, says in _PROOFS.items():
-            print(f"  {name:8} {says}", file=sys.stderr)
+            print(f"  {name:9} {says}", file=sys.stderr)
         return 2
     end_on_signals()
     for name in wanted:

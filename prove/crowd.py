@@ -6,6 +6,7 @@ Both are protocols on one uvloop, pinned away from the proxy, so that two hundre
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -77,7 +78,11 @@ class Client(asyncio.Protocol):
             told.failures[f"status {status.decode()}"] += 1
         self._answer = b""
         self._asked_s = 0.0
-        self._ask()
+        if self._crowd.pause_s:
+            pause_s = random.expovariate(1 / self._crowd.pause_s)
+            asyncio.get_running_loop().call_later(pause_s, self._ask)
+        else:
+            self._ask()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         if self._transport is not None:
@@ -89,6 +94,8 @@ class Client(asyncio.Protocol):
 
     def _ask(self) -> None:
         assert self._transport is not None
+        if self._transport.is_closing():
+            return
         if not self._crowd.asking:
             self._transport.close()
             return
@@ -99,8 +106,16 @@ class Client(asyncio.Protocol):
 class Crowd:
     """Many clients of one address."""
 
-    def __init__(self, port: int, request: bytes) -> None:
+    def __init__(self, port: int, request: bytes, *, pause_s: float = 0.0) -> None:
+        """Nobody is there yet.
+
+        Args:
+            port: of the proxy.
+            request: what each client asks, again and again.
+            pause_s: how long a client waits on the average before it asks again.
+        """
         self.request = request
+        self.pause_s = pause_s
         self.told = Told()
         self.asking = True
         self.transports: set[asyncio.Transport] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from bench.node import Node, node
 
 
 @asynccontextmanager
-async def entered(directory: Path) -> AsyncIterator[Node]:
-    """Serve the configuration in a directory while the block runs."""
-    running = node(directory)
+async def entered(directory: Path, *, port: int | None = None, options: Sequence[str] = ()) -> AsyncIterator[Node]:
+    """Serve the configuration in a directory while the block runs; see `bench.node.node`."""
+    running = node(directory, port=port, options=options)
     try:
         yield await asyncio.to_thread(running.__enter__)
     finally:
