@@ -22,6 +22,7 @@ pytest.importorskip("datasette", reason="Datasette isn't installed; `make test` 
 
 PASSWORD = "correct horse"
 ROWS = 5_000
+SCANS = 5_000  # of 4 000 bytes: more than all buffers on the way hold
 
 ROUTES = """\
 version: 1
@@ -100,7 +101,7 @@ def _django(directory: Path, url: str) -> Iterator[None]:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    with _running([*manage, "runserver", "--noreload", url.removeprefix("http://")], environment, directory, url):
+    with running([*manage, "runserver", "--noreload", url.removeprefix("http://")], environment, directory, url):
         yield
 
 
@@ -110,14 +111,16 @@ def _datasette(directory: Path, url: str) -> Iterator[None]:
     with contextlib.closing(sqlite3.connect(directory / "library.db")) as database, database:
         database.execute("create table books (id integer primary key, title text)")
         database.executemany("insert into books (title) values (?)", [(f"Book {i} – ä",) for i in range(ROWS)])
+        database.execute("create table scans (id integer primary key, page text)")
+        database.executemany("insert into scans (page) values (?)", [("x" * 4000,)] * SCANS)
     command = [sys.executable, "-m", "datasette", "serve", "--host", LOOPBACK, "--port", url.rpartition(":")[2]]
     settings = ["--setting", "max_csv_mb", "0", "--setting", "allow_csv_stream", "on"]
-    with _running([*command, *settings, str(directory / "library.db")], {"PYTHONWARNINGS": "ignore"}, directory, url):
+    with running([*command, *settings, str(directory / "library.db")], {"PYTHONWARNINGS": "ignore"}, directory, url):
         yield
 
 
 @contextlib.contextmanager
-def _running(command: list[str], environment: Mapping[str, str], directory: Path, url: str) -> Iterator[None]:
+def running(command: list[str], environment: Mapping[str, str], directory: Path, url: str) -> Iterator[None]:
     with (directory / "output.log").open("wb") as output:
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
