@@ -7,40 +7,53 @@ different areas the request is refused (`proxy.core.match`), so that no spelling
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _HIGH: Final = re.compile(rb"[\x80-\xff]")
-_SLASHES: Final = re.compile(rb"//+")
 _SPECIAL: Final = bytes((*b"%;\\", *range(0x80, 0x100)))
 _CONFUSING: Final = re.compile(rb"%2[Ff]|%5[Cc]|%00|\\")
 _LENIENT_SLASH: Final = re.compile(rb"%2[Ff]|%5[Cc]|\\")
+_SLASH_READINGS: Final = (None, re.compile(rb"%2[Ff]"), re.compile(rb"%5[Cc]|\\"), _LENIENT_SLASH)
+_ONE_READING: Final[frozenset[str]] = frozenset()
 
 
-def split_path(path: bytes) -> tuple[str, tuple[str, ...]]:
+def split_path(path: bytes) -> tuple[str, frozenset[str]]:
     """The normal form of a raw path, and the other readings of it where there are any.
 
     Args:
         path: the raw path, from its first slash to before `?`.
 
     Returns:
-        The normal form (ASCII), and for a path with `%2F`, `%5C`, `%00`, a backslash or dot segments
-        how a strict reader (nothing decoded or resolved) and a lenient one (`%2F`, `%5C` and a backslash are `/`, cut at
-        `%00`, then normalised) see it; empty for every other path.
+        The normal form (ASCII), and for a path with `%2F`, `%5C`, `%00`, a backslash or dot segments every way in
+        which a backend might see it (at most 33); empty for every other path.
     """
     if b"//" not in path and b"/." not in path and len(path.translate(None, _SPECIAL)) == len(path):
-        return path.decode("ascii"), ()
+        return path.decode("ascii"), _ONE_READING
     decoded = _decode_unreserved(path)
     normal = _resolve(decoded)
     if _CONFUSING.search(path) is None and not _has_dot_segments(decoded):
-        return normal, ()
-    lenient = _LENIENT_SLASH.sub(b"/", path)
-    cut = lenient.find(b"%00")
-    if cut >= 0:
-        lenient = lenient[:cut]
-    # Decoding may bring a new dot segment together with a slash that was just made, so decode after replacing.
-    return normal, (_escape_high(path).decode("ascii"), _resolve(_decode_unreserved(lenient)))
+        return normal, _ONE_READING
+    return normal, frozenset(_readings(path)) - {normal}
+
+
+def _readings(path: bytes) -> Iterator[str]:
+    r"""How backends might read a path, from the strictest to the most lenient.
+
+    The strict one decodes and resolves nothing. Every other one resolves dot segments, and each of the
+    following it does or doesn't: cut at `%00`; take `%2F`, and `\` and `%5C`, for a slash; drop parameters;
+    read runs of slashes as one. A path may be made to pass any one mixture of these; it is refused unless all agree.
+    """
+    yield _escape_high(path).decode("ascii")
+    for whole in (path, path.partition(b"%00")[0]):
+        for slashes in _SLASH_READINGS:
+            # Decoding may bring a new dot segment together with a slash that was just made, so decode after replacing.
+            decoded = _decode_unreserved(slashes.sub(b"/", whole) if slashes is not None else whole)
+            for drop_parameters in (True, False):
+                for merge in (True, False):
+                    yield _resolve(decoded, drop_parameters=drop_parameters, merge=merge)
 
 
 def normal_path(text: str) -> str:
@@ -49,8 +62,10 @@ def normal_path(text: str) -> str:
 
 
 def has_dot_segments_or_empty(path: bytes) -> bool:
-    """Whether a raw path has dot segments, plain or encoded, or `//`: a rewrite can't be placed in it."""
-    return b"//" in path or ((b"." in path or b"%2" in path) and _has_dot_segments(_decode_unreserved(path)))
+    """Whether a raw path has dot segments, in anybody's reading, or `//`: a rewrite can't be placed in it."""
+    if b"//" in path:
+        return True
+    return (b"." in path or b"%2" in path) and _has_dot_segments(_decode_unreserved(_LENIENT_SLASH.sub(b"/", path)))
 
 
 def _decode_unreserved(path: bytes) -> bytes:
@@ -71,12 +86,14 @@ def _has_dot_segments(decoded: bytes) -> bool:
     return any(part.partition(b";")[0] in (b".", b"..") for part in decoded.split(b"/"))
 
 
-def _resolve(decoded: bytes) -> str:
+def _resolve(decoded: bytes, *, drop_parameters: bool = True, merge: bool = True) -> str:
     """Drop parameters, read runs of slashes as one, resolve dot segments (RFC 3986 §5.2.4), in this order."""
-    parts = [part.partition(b";")[0] for part in decoded.split(b"/")]
-    path = _SLASHES.sub(b"/", b"/".join(parts))
+    pieces = decoded.split(b"/")[1:]
+    if drop_parameters:
+        pieces = [piece.partition(b";")[0] for piece in pieces]
+    if merge:
+        pieces = [*filter(None, pieces[:-1]), *pieces[-1:]]
     kept: list[bytes] = []
-    pieces = path.split(b"/")[1:]
     for i, piece in enumerate(pieces):
         last = i == len(pieces) - 1
         if piece == b".":
@@ -89,4 +106,4 @@ def _resolve(decoded: bytes) -> str:
                 kept.append(b"")
         else:
             kept.append(piece)
-    return ("/" + b"/".join(kept).decode("ascii")) if kept else "/"
+    return "/" + b"/".join(kept).decode("ascii")

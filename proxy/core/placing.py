@@ -55,17 +55,30 @@ def place(
     return route
 
 
-def _refuse_confusion(
-    facts: Facts, tries: tuple[Trie, ...], route: LiveRoute | None, readings: tuple[str, ...]
-) -> None:
-    """Refuse a path that a stricter or more lenient backend would take to another area, or another `to:`."""
-    meant = (None, None) if route is None else (route.area.name, route.to)
+def _refuse_confusion(facts: Facts, tries: tuple[Trie, ...], route: LiveRoute | None, readings: frozenset[str]) -> None:
+    """Refuse a path that some backend would take to another area, another `to:`, or another account or region."""
+    generation = facts.generation
+    meant = _meaning(facts, route)
     for reading in readings:
-        parts = reading[1:].split("/")
-        other = None
+        other = Facts()
+        other.generation = generation
+        other.head = facts.head
+        other.peer_trusted = facts.peer_trusted
+        other.host = facts.host
+        other.area = other.route_id = None
+        other.forget_segments()
+        other.path = reading
+        other.parts = parts = reading[1:].split("/")
+        identify(other, generation.account_sources, generation.region_sources, None)
+        found = None
         for trie in tries:
-            other = trie.find(reading, parts, facts, None)
-            if other is not None:
+            found = trie.find(reading, parts, other, None)
+            if found is not None:
                 break
-        if meant != ((None, None) if other is None else (other.area.name, other.to)):
-            raise BadMessage("the path can be read in more than one way, and the readings belong to different areas")
+        if _meaning(other, found) != meant:
+            raise BadMessage("the path can be read in more than one way, and the readings don't mean the same")
+
+
+def _meaning(facts: Facts, route: LiveRoute | None) -> tuple[object, ...]:
+    area, to = (None, None) if route is None else (route.area.name, route.to)
+    return area, to, facts.standing, facts.account, facts.region

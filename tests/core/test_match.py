@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.message import BadMessage
 from proxy.core.model import Backend, Reason
-from proxy.core.plan import Plan, Route
+from proxy.core.plan import Identity, Plan, Route, Source
 from tests.core.plans import ask, live, plan, route
 
 PARTS = st.sampled_from(["a", "b", "c", "{x}"])
@@ -147,11 +147,12 @@ def test_hundreds_of_expressions_keep_their_file_order() -> None:
 @pytest.mark.parametrize(
     "target",
     ["/public/../admin/x", "/public/%2e%2e/admin/x", "/public/..%2fadmin", r"/public\..\admin/x", "/admin%2fx",
-     "/admin%00/../public/x", "/public/%2e%2e%2fadmin/"],
+     "/admin%00/../public/x", "/public/%2e%2e%2fadmin/", "/public/../admin/..;/public/x", "/public/../admin//../public/x",
+     r"/public/a%2f..%2f..%2fadmin/..\..\public"],
 )  # fmt: skip
 def test_a_path_that_two_readers_take_to_different_areas_is_refused(target: str) -> None:
     made = plan(route("/public/**", area="public", to="new"), route("/admin/**", area="admin", to="legacy"))
-    with pytest.raises(BadMessage, match="different areas") as caught:
+    with pytest.raises(BadMessage, match="more than one way") as caught:
         ask(live(made), target)
     assert caught.value.status == 400
 
@@ -199,3 +200,12 @@ def test_an_identity_header_of_a_stranger_meets_no_condition() -> None:
 def test_asking_about_the_server_matches_no_path() -> None:
     made = plan(route("/", id="orders/1"), route("regex:.*", id="orders/2"), route("/**", id="orders/3"))
     assert found(made, "*", method="OPTIONS") is None
+
+
+@pytest.mark.parametrize("target", ["/accounts/moved/..%2fstay/1", "/accounts/moved/../stay/1"])
+def test_a_path_that_two_readers_take_to_different_accounts_is_refused(target: str) -> None:
+    by_path = Identity(account=(Source(source="path", name="/accounts/{account}/**", place="routes.yaml:9"),))
+    generation = live(plan(route("/accounts/**", to="new"), identity=by_path))
+    assert ask(generation, "/accounts/moved/x%2Fy").account == "moved"
+    with pytest.raises(BadMessage):
+        ask(generation, target)
