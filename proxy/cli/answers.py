@@ -17,6 +17,7 @@ from proxy.control.question import Question
 from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.layout import StateDir
 from proxy.core.plan import encode_plan
+from proxy.traffic.log import account_in_log
 
 
 def explanations_of_running(question: Question, accounts: list[str] | None, state: Path) -> list[dict[str, Any]]:
@@ -31,6 +32,17 @@ def explanations_of_running(question: Question, accounts: list[str] | None, stat
         arguments["accounts"] = accounts
     answer: list[dict[str, Any]] = ask(StateDir(state).control_socket, "explain", arguments)
     return answer
+
+
+def with_names_in_log(found: list[dict[str, Any]], state: Path) -> list[dict[str, Any]]:
+    """Add what stands for each account in the access log; None without an account, or without the key to tell."""
+    try:
+        key = StateDir(state).log_key.read_bytes()
+    except OSError:
+        return [{**one, "account_in_log": None} for one in found]
+    accounts = [one["account"] for one in found]
+    names = [None if account is None else account_in_log(account, key) for account in accounts]
+    return [{**one, "account_in_log": name} for one, name in zip(found, names, strict=True)]
 
 
 def explanations_of_files(

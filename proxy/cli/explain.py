@@ -69,7 +69,7 @@ def explain(
     Exit codes: 0 explained, 1 failed (files are broken), 2 usage.
     """
     from proxy.cli.accounts import read_accounts
-    from proxy.cli.answers import explanations_of_files, explanations_of_running
+    from proxy.cli.answers import explanations_of_files, explanations_of_running, with_names_in_log
     from proxy.cli.render import explanation_line, explanation_text
     from proxy.control.asking import NotRunning, Refused
     from proxy.control.explain import parse_percent
@@ -105,6 +105,7 @@ def explain(
                 found = explanations_of_files(question, many, routes, flags)
     except (CannotAsk, Refused) as error:
         raise Failed(str(error), getattr(error, "code", 2)) from error
+    found = with_names_in_log(found, state)
     if as_json:
         import msgspec
 

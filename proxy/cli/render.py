@@ -64,6 +64,7 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
         ("flag", one["flag"]),
         ("bucket", None if one["bucket"] is None else bucket_text(one["bucket"], one["ramp"])),
         ("account", one["account"] and f"{one['account']} ({one['grade']})"),
+        ("in the log", one["account_in_log"]),
         ("region", one["region"]),
         ("segments", ", ".join(one["segments"])),
         ("sent as", one["sent_target"] if one["sent_target"] != one["target"] else None),
@@ -87,7 +88,7 @@ def _of_what(one: dict[str, Any]) -> str:
 def _facts(*facts: tuple[str, str | None]) -> Iterator[str]:
     for name, value in facts:
         if value:
-            yield f"  {name:9} {value}"
+            yield f"  {name:10} {value}"
 
 
 def status_text(report: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ class AccessLog:
     def __init__(self, target: str | os.PathLike[str] | int, key: bytes) -> None:
         self._path = None if isinstance(target, int) else Path(target)
         self._fd = target if isinstance(target, int) else _open(target)
-        self._key = key[:64]
+        self._key = key
         self._hashes: dict[str, str] = {}  # account → JSON text
         self._where: dict[tuple[str | None, Backend, Reason], str] = {}  # a route belongs to one area
         self._second = 0
@@ -167,8 +167,7 @@ class AccessLog:
     def _hash(self, account: str) -> str:
         if len(self._hashes) >= _KEPT:
             self._hashes.clear()
-        digest = blake2b(account.encode("utf-8", "surrogateescape"), digest_size=8, key=self._key).hexdigest()
-        known = self._hashes[account] = f'"{digest}"'
+        known = self._hashes[account] = f'"{account_in_log(account, self._key)}"'
         return known
 
     def _run(self) -> None:
@@ -203,6 +202,11 @@ class AccessLog:
             return  # the old file is better than none; the next reopen tries again
         old, self._fd = self._fd, fresh
         os.close(old)
+
+
+def account_in_log(account: str, key: bytes) -> str:
+    """What stands for an account in the log: 16 hex digits, BLAKE2b under the key of the state directory."""
+    return blake2b(account.encode("utf-8", "surrogateescape"), digest_size=8, key=key[:64]).hexdigest()
 
 
 def _open(path: str | os.PathLike[str]) -> int:

@@ -211,6 +211,16 @@ def test_explain_says_what_the_traffic_path_does_and_which_plan_it_speaks_of(cle
     assert what_if["what_if"] == {"area": "orders", "flag": "orders", "percent": 100.0, "now_percent": 0.0}
 
 
+def test_explain_says_under_which_name_the_access_log_has_the_account(clean: Node) -> None:
+    clean.get("/orders/in-the-log", "acme")
+    (line,) = until(
+        lambda: [one for one in list(clean.log_lines) if "/orders/in-the-log" in one], "the request is logged"
+    )
+    name = json.loads(line)["account"]
+    assert f"in the log {name}\n" in clean.command("explain", "GET", "/orders/1", "--account", "acme")
+    assert json.loads(clean.command("explain", "GET", "/orders/1", "--json"))["account_in_log"] is None
+
+
 def test_explain_asks_the_running_proxy_for_many_accounts(clean: Node, tmp_path: Path) -> None:
     accounts = tmp_path / "accounts.txt"
     accounts.write_text("".join(f"acct-{number}\n" for number in range(1200)) + "pilot-1\n")
