@@ -34,13 +34,20 @@ def ops_app(*, readiness: Readiness, metrics: Callable[[], str]) -> Starlette:
 
     async def readyz(_: Request) -> Response:
         ready, body = readiness()
-        return JSONResponse(body, 200 if ready else 503, headers={"Cache-Control": "no-store"})
+        return _Json(body, 200 if ready else 503, headers={"Cache-Control": "no-store"})
 
     # Not a coroutine: summing thousands of series happens in a thread.
     def metricz(_: Request) -> Response:
         return Response(metrics(), media_type=_METRICS_TYPE)
 
     return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metricz)])
+
+
+class _Json(JSONResponse):
+    """JSON that ends its last line, for whoever asks with curl."""
+
+    def render(self, content: Any) -> bytes:
+        return super().render(content) + b"\n"
 
 
 class OpsServer(uvicorn.Server):

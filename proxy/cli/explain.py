@@ -116,7 +116,7 @@ def explain(
         for one in found:
             click.echo(explanation_line(one))
         of_new = sum(one["backend"] == "new" for one in found)
-        click.echo(f"\n{of_new} of {len(found)} accounts: new", err=True)
+        click.echo(f"\n{of_new} of {len(found)} account{'' if len(found) == 1 else 's'}: new", err=True)
 
 
 def _pair(text: str, mark: str, option: str) -> tuple[str, str]:

@@ -132,7 +132,7 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
     )
     state = "draining" if report["draining"] else "ready" if report["ready"] else "NOT READY"
     yield (
-        f"{state}: traffic on http://{report['listen']}, ops on http://{report['ops']}; "
+        f"{state}: traffic on http://{report['listen']}, health and metrics on http://{report['ops']}; "
         f"generation {report['generation']}, plan {report['plan'][:12]}"
     )
     yield ""
@@ -175,7 +175,8 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"\n{report['trouble']}"
     if report["journal_behind"] is not None:
         behind = report["journal_behind"]
-        yield f"\nthe journal can't be written, {behind['count']} of its events wait in memory: {behind['why']}"
+        waiting = "1 event waits" if behind["count"] == 1 else f"{behind['count']} events wait"
+        yield f"\nthe journal can't be written, {waiting} in memory: {behind['why']}"
     if report["held_back"]:
         yield "\nheld back, at their last good version:"
         for file in report["held_back"]:

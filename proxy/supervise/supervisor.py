@@ -252,7 +252,8 @@ class Supervisor:
                 self._phase = Phase.ENDED
             elif child.wanted:
                 pause_s = max(0.0, child.due_at_s - now_s)
-                _log.warning("%s ended (%s) and is started again in %.1f s", child.name, _cause(code), pause_s)
+                when = f"in {pause_s:.1f} s" if pause_s >= _TICK_S else "at once"
+                _log.warning("%s ended (%s) and is started again %s", child.name, _cause(code), when)
         if changed:
             self._note_roster()
 

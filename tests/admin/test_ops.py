@@ -49,6 +49,7 @@ async def test_readiness_is_a_status_for_machines_and_a_body_for_people() -> Non
         answer = await client.get("/readyz")
         assert answer.status_code == 200
         assert answer.json() == told.body
+        assert answer.text.endswith("}\n")
         assert answer.headers["cache-control"] == "no-store"
 
 

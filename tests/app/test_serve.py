@@ -91,6 +91,7 @@ def test_a_broken_edit_changes_nothing_and_is_told_once_with_place_and_remedy(cl
     assert body["generation"] == generation
     assert clean.get("/orders/1", "acme") == "legacy"
     told = clean.command("status")
+    assert f"health and metrics on {clean.ops}" in told
     assert "held back, at their last good version:\n  flags/orders.flagd.yaml\n" in told
     assert told.count(complaint) == told.count("flags/orders.flagd.yaml:") == 1
     # Another file goes through meanwhile, and the complaint isn't repeated for it.

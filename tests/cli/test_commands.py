@@ -102,6 +102,9 @@ def test_explain_of_many_accounts_is_a_line_each_and_a_sum(sample: Path) -> None
     done = call(sample, "explain", "GET", "/orders/7", "--accounts", str(sample / "accounts.txt"), "--files")
     assert re.fullmatch(r"acme\tlegacy\tshare\tbucket \d+\nnorthwind\tnew\t.*\n", done.stdout)
     assert "1 of 2 accounts: new" in done.stderr
+    (sample / "accounts.txt").write_text("northwind\n")
+    done = call(sample, "explain", "GET", "/orders/7", "--accounts", str(sample / "accounts.txt"), "--files")
+    assert "1 of 1 account: new" in done.stderr
 
 
 def test_explain_of_many_accounts_takes_the_register(sample: Path) -> None:

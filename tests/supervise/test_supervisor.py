@@ -26,10 +26,14 @@ class Recorded(Child):
     def __init__(self) -> None:
         super().__init__("worker 0", "nothing")
         self.told: list[signal.Signals] = []
+        self.code: int | None = None
 
     @property
     def pid(self) -> int:
         return 4711
+
+    def reap(self, now_s: float) -> int | None:
+        return self.code
 
     def tell(self, number: signal.Signals) -> None:
         self.told.append(number)
@@ -48,6 +52,9 @@ class Watched:
     def ticks(self, count: int) -> None:
         for _ in range(count):
             self._supervisor._watch_heartbeats()
+
+    def reap(self, now_s: float) -> None:
+        self._supervisor._reap(now_s)
 
 
 @pytest.fixture
@@ -114,3 +121,13 @@ def test_a_worker_that_beats_is_not_killed_for_an_epoch_it_has_not_confirmed(wat
         watched.ticks(9)
         watched.page.beat()
     assert watched.worker.told == []
+
+
+@pytest.mark.parametrize(("pause_s", "when"), [(0.0, "at once"), (0.4, "in 0.4 s")])
+def test_when_a_child_that_ended_is_started_again_is_said_as_people_say_it(
+    watched: Watched, caplog: pytest.LogCaptureFixture, pause_s: float, when: str
+) -> None:
+    watched.worker.code = -signal.SIGKILL
+    watched.worker.due_at_s = 100.0 + pause_s
+    watched.reap(100.0)
+    assert caplog.messages == [f"worker 0 ended (SIGKILL) and is started again {when}"]
