@@ -50,7 +50,8 @@ def canary(
 
     \b
     Exit codes: 0 every worker serves it, 1 refused, nothing changed, 2 usage,
-    3 written, but not confirmed by every worker within 30 s, 5 the files are read-only: the patch is printed.
+    3 written, but not confirmed by every worker within 30 s,
+    5 the files are read-only: the patch is printed.
     """
     from proxy.cli.changes import canary_notes, canary_text
     from proxy.control.asking import NotRunning, Refused, ask
