@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def beside(figure: float, aim: float, digits: int) -> str:
+    """A figure as a cell, marked when it is above its aim."""
+    shown = f"{figure:.{digits}f}"
+    return shown if figure <= aim else f"{shown} missed"
+
+
 def show(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: the first column to the left, figures to the right."""
     widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench.tables import show
+from bench.tables import beside, show
 from prove.crowd import until
 from prove.plans import plan_of
 from proxy.core.generation import Generation
@@ -53,7 +53,7 @@ class Turns:
 
 async def prove() -> None:
     rows = [await _swaps(routes, accounts) for routes, accounts in _SIZES]
-    rows.append(["aim", "", f"≤ {_AIM_MS:.0f}", f"≤ {_AIM_MS:.0f}"])
+    rows.append(["aim", "", f"≤ {_AIM_MS:.0f}", ""])
     show(
         f"A worker takes {_SWAPS} plans, one after the other",
         ["routes, accounts", "seconds a plan", "longest turn, ms", "calm, ms"],
@@ -105,7 +105,12 @@ async def _swaps(routes: int, accounts: int) -> list[str]:
         longest_s = turns.longest_s
         follower.cancel()
         await asyncio.gather(follower, return_exceptions=True)
-    return [f"{routes:,}, {accounts:,}", f"{took_s:.2f}", f"{longest_s * 1_000:.1f}", f"{calm_s * 1_000:.1f}"]
+    return [
+        f"{routes:,}, {accounts:,}",
+        f"{took_s:.2f}",
+        beside(longest_s * 1_000, _AIM_MS, 1),
+        f"{calm_s * 1_000:.1f}",
+    ]
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from bench.tables import show
+from bench.tables import beside, show
 from prove.plans import ROUTES_AN_AREA, generation_of, heads, plan_of
 from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.decision import Decision, decide
@@ -39,7 +39,13 @@ def main() -> None:
         for asked, over in (("few", _FEW_AREAS), ("all", areas)):
             if asked == "few" or areas > _FEW_AREAS:
                 costs = _costs_us(generation, heads(over, _ACCOUNTS, _REQUESTS))
-                rows.append([f"{routes:,}", asked, *(f"{cost:.2f}" for cost in costs)])
+                rows.append(
+                    [
+                        f"{routes:,}",
+                        asked,
+                        *(beside(cost, aim, 2) for cost, aim in zip(costs, _AIM_US.values(), strict=True)),
+                    ]
+                )
     rows.append(["aim", "", *(f"≤ {aim}" for aim in _AIM_US.values())])
     show("Cost of one request's decision, µs", ["routes", "areas asked", *_AIM_US], rows)
 

@@ -35,7 +35,9 @@ otherwise: legacy
 """
 
 
-def main() -> None:
+def main() -> bool:
+    """Whether every share is what it must be."""
+    kept_all = True
     rows: list[list[str]] = []
     seen: dict[int, frozenset[str]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -50,6 +52,7 @@ def main() -> None:
             same = seen[share] == on_new if share in seen else None
             off_points = abs(len(on_new) / len(_ACCOUNTS) * 100 - share)
             good = kept and same is not False and off_points <= (0 if share in {0, 100} else _TOLERANCE_POINTS)
+            kept_all = kept_all and good
             again = {None: "", True: "yes", False: "no"}[same]
             rows.append(
                 [f"{share} %", f"{len(on_new):,}", f"{off_points:.2f}", "yes" if kept else "no", again, _mark(good)]
@@ -68,6 +71,7 @@ def main() -> None:
             for flag, account, place in _VECTORS
         ],
     )
+    return kept_all and all(_is(flag, account, place) for flag, account, place in _VECTORS)
 
 
 def _on_new(directory: Path) -> frozenset[str]:

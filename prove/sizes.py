@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 from bench.node import LOOPBACK, Node
-from bench.tables import show
+from bench.tables import beside, show
 from prove.crowd import Crowd, Origin, Told, until
 from prove.entered import entered
 from prove.files import write_configuration, write_flag
@@ -62,11 +62,13 @@ async def _edits(here: Path, running: Node, name: str, aim_s: float) -> list[lis
 
     crowd.told = Told()
     took_s = [await _edit_flag(here, crowd, share) for share in _SHARES[1:]]
-    rows.append([name, "a flag", f"{sorted(took_s)[len(took_s) // 2]:.2f}", f"≤ {aim_s:.0f}", *_felt(crowd.told)])
+    rows.append(
+        [name, "a flag", beside(sorted(took_s)[len(took_s) // 2], aim_s, 2), f"≤ {aim_s:.0f}", *_felt(crowd.told)]
+    )
 
     crowd.told = Told()
     took = await _edit_list(here, crowd)
-    rows.append([name, "the segment list", f"{took:.2f}", f"≤ {aim_s:.0f}", *_felt(crowd.told)])
+    rows.append([name, "the segment list", beside(took, aim_s, 2), f"≤ {aim_s:.0f}", *_felt(crowd.told)])
     await crowd.leave()
     return rows
 
