@@ -43,7 +43,7 @@ def _workers(done: dict[str, Any]) -> Iterator[str]:
     if missing:
         yield f"NOT confirmed: {len(missing)} of {len(workers)} workers don't serve {serves}"
     else:
-        yield f"confirmed: {_count(len(workers), 'worker')} {'serves' if len(workers) == 1 else 'serve'} {serves} since {done['within_ms']:g} ms"
+        yield f"confirmed: {_count(len(workers), 'worker')} {'serves' if len(workers) == 1 else 'serve'} {serves}, after {done['within_ms']:g} ms"
     for one in workers:
         pid = f"pid {one['pid']}" if one["pid"] else "not running"
         said = f"after {one['after_ms']:g} ms" if one["confirmed"] else one["trouble"] or "no answer"
@@ -59,12 +59,12 @@ def _says(says: dict[str, Any] | None) -> str:
         return "legacy (no flag)"
     parts = [f"{says['share_percent']:g} %"]
     if says["everyone"]:
-        parts.append("and everyone without an account")
+        parts.append("and without an account")
     if says["new"]:
-        parts.append(f"with {', '.join(says['new'])}")
+        parts.append(f"and {', '.join(says['new'])}")
     if says["legacy"]:
-        parts.append(f"without {', '.join(says['legacy'])}")
-    return " ".join(parts)
+        parts.append(f"but not {', '.join(says['legacy'])}")
+    return ", ".join(parts)
 
 
 def freeze_text(done: dict[str, Any]) -> str:

@@ -235,7 +235,9 @@ class CanaryCommand:
     def _note(self, asked: Asked, by_uid: int, action: Action, *, reason: str = "", done: Done | None = None) -> None:
         scope: dict[str, Any] = {"area": asked.area}
         if done is not None:
-            scope |= {"areas": list(done.areas), "flag": done.flag, "files": [done.file]}
+            several = len(done.areas) > 1
+            scope = {"areas": list(done.areas)} if several else scope
+            scope |= {"flag": done.flag, "files": [done.file]}
         self._record(
             Event(
                 action=action,
