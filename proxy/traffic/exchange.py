@@ -250,8 +250,8 @@ class Exchange(Answering):
     def hurried(self) -> None:
         """The client sends more before it knows whether its connection is upgraded.
 
-        If it isn't, nobody can tell a next request from the bytes of a tunnel (RFC 9112 §9.3.2 says nothing of it;
-        taking them for a request is how requests are smuggled), so the connection ends with the answer.
+        It must not (RFC 6455 §4.1). If the upgrade isn't granted, nobody can tell a next request from the bytes of a
+        tunnel, and to take these for a request is how requests are smuggled: the connection ends with the answer.
         """
         self._keep_alive = False
 

@@ -68,6 +68,8 @@ class Tunnel:
         self._connection.exchange = self
         early = self._client.become(self)
         traffic.tunnel_opened(self)
+        if not self._connection.writable:
+            self._client.pause_body()  # nobody says so a second time
         if early:
             self.request_received(early)
         if data:

@@ -115,6 +115,13 @@ def test_the_public_origin_is_kept_without_its_default_port(origin: str, meant: 
     assert plan.settings.public_origin == meant
 
 
+@pytest.mark.parametrize(("written", "meant_s"), [("", 10.0), ("rollback_drain: 250ms\n", 0.25)])
+def test_the_time_over_which_a_rollback_ends_what_lasts_is_kept(written: str, meant_s: float) -> None:
+    plan = compile_files(base.files({"routes.yaml": written})).plan
+    assert plan is not None
+    assert plan.settings.rollback_drain_s == meant_s
+
+
 def test_every_kind_of_source_is_kept_in_the_order_written() -> None:
     sources = '["header:X-Account-Id", "cookie:acct", "path:/accounts/{account}/**", "host:{account}.shop.example"]'
     text = (
