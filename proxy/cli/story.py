@@ -81,8 +81,6 @@ def _what(event: Event) -> str:
             return f"no longer frozen: {_scope(scope)}"
         case Action.WORKER:
             return f"worker {scope.get('worker')} is another process"
-        case Action.RESTART:
-            return "new workers were asked for"
         case Action.REFUSED:
             return f"refused: {_refused(scope)}"
 

@@ -27,7 +27,6 @@ class Action(StrEnum):
     FREEZE = "freeze"
     THAW = "thaw"  # a freeze ended, by itself or early
     WORKER = "worker"  # another process carries a share of the traffic
-    RESTART = "restart"  # somebody asked for new workers
     REFUSED = "refused"  # a change that was asked for, or a file that was edited, is not in force
 
 

@@ -29,7 +29,8 @@ def prepare_run(state: StateDir, slots: int) -> None:
     Raises:
         OSError: no room for the pages.
     """
-    remove_run(state)
+    events = {path.name: path.read_bytes() for path in _unwritten_events(state)}
+    _remove(state)
     if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY))
         state.run.symlink_to(directory)
@@ -42,10 +43,22 @@ def prepare_run(state: StateDir, slots: int) -> None:
     for slot in range(slots):
         _create(state.worker(slot), pages.PAGE_BYTES)
         _create(state.counters(slot), counters.PAGE_BYTES)
+    for name, content in events.items():
+        (state.run / name).write_bytes(content)  # whoever opens the journal next takes them in
 
 
 def remove_run(state: StateDir) -> None:
-    """Remove the pages, if there are any; a link that leads anywhere but to a directory of ours is only unlinked."""
+    """Remove the pages, unless events of the journal are among them that no disk has taken: the next start needs those."""
+    if not _unwritten_events(state):
+        _remove(state)
+
+
+def _unwritten_events(state: StateDir) -> list[Path]:
+    return [path for path in state.all_pending_events() if path.stat().st_size]
+
+
+def _remove(state: StateDir) -> None:
+    """Remove what is there; a link that leads anywhere but to a directory of ours is only unlinked."""
     if state.run.is_symlink():
         directory = state.run.readlink()
         state.run.unlink()

@@ -17,6 +17,7 @@ from proxy.control.event import Action, Event, Filter
 from proxy.control.journal import Journal, name_of, pending_lines
 from proxy.control.journalfile import JournalUnusable, read_lines
 from proxy.core.layout import StateDir
+from proxy.supervise.mapped import prepare_run, remove_run
 from tests.waiting import until
 
 
@@ -176,6 +177,25 @@ def test_a_killed_process_loses_no_event_and_doubles_none(state: StateDir, disk:
     successor.close()
     assert ids(state) == recorded
     assert state.all_pending_events() == []
+
+
+def test_what_no_disk_took_outlives_the_whole_proxy(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    prepare_run(state, 1)
+    stand_in_the_way(state)
+    journal = Journal(state)
+    identity = journal.record(rollback())
+    journal.close()
+    remove_run(state)
+    state.journal.rmdir()
+    prepare_run(state, 1)
+    successor = Journal(state, adopt=True)
+    assert successor.flush(10)
+    successor.close()
+    assert ids(state) == [identity]
+    remove_run(state)
+    assert not state.run.is_symlink()
+    assert not state.run.exists()
 
 
 def test_several_processes_write_at_the_same_time(state: StateDir) -> None:
