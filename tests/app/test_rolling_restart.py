@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.app.node import Node, node
+from tests.docs.reading import ROOT, blocks
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(os.uname().sysname != "Linux", reason="one worker elsewhere")
@@ -72,7 +74,8 @@ def test_every_worker_is_replaced_under_load_and_nobody_is_refused_or_cut(tmp_pa
             assert legacy.waiting.wait(20)
             former = serving(running)
             assert len(former) == 2
-            running.process.send_signal(signal.SIGUSR2)
+            (line,) = (one for one in blocks((ROOT / "docs" / "commands.md").read_text(), "sh") if "USR2" in one)
+            subprocess.run(line, shell=True, cwd=tmp_path, check=True)
             until(lambda: serving(running) - former, "a successor serves")
             legacy.let_go.set()
             until(lambda: replaced(running, former), "two others serve", 40)
