@@ -9,7 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -317,21 +317,44 @@ def test_a_state_directory_where_nothing_ever_ran_is_told_from_a_rollback(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@contextlib.contextmanager
+def full(disk: Path) -> Iterator[None]:
+    filler = disk / "filler"
+    fill(filler)
+    yield
+    filler.unlink()
+
+
+@contextlib.contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    # The disk itself can't be made read-only while files are open on it: a read-only view of it is laid over it.
+    subprocess.run(["mount", "--bind", str(disk), str(disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(disk)], check=True)
+    yield
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a small disk: needs root on Linux")
-def test_on_a_full_disk_a_rollback_is_in_force_at_once_and_on_disk_when_there_is_room(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("failing", "says"), [(full, "No space left"), (read_only, "Read-only file system")])
+@pytest.mark.parametrize("control", [True, False])
+def test_on_a_failing_disk_a_rollback_is_in_force_at_once_and_on_disk_when_that_is_mended(
+    tmp_path: Path, failing: Callable[[Path], contextlib.AbstractContextManager[None]], says: str, control: bool
+) -> None:
     with small_disk(tmp_path / "disk") as disk, backends() as (legacy, new):
         config = Config(tmp_path / "config", legacy.url, new.url)
         one = Node(config, disk / "state", "--workers", "2").wait_ready()
         try:
-            filler = disk / "filler"
-            fill(filler)
-            said = throw(one, code=3)
-            assert (said["confirmed"], said["on_disk"]) == (True, False)
-            assert "No space left" in said["trouble"]
-            assert one.get("/help/") == "legacy"
-            assert "in force, but not on the disk" in one.command("status")
-            assert one.metric("strangler_latch_on_disk") == 0
-            filler.unlink()
+            with contextlib.ExitStack() as undo:
+                if not control:
+                    undo.enter_context(without_control(one))
+                with failing(disk):
+                    said = throw(one, code=3)
+                    assert (said["confirmed"], said["on_disk"], said["by_control"]) == (True, False, control)
+                    assert says in said["trouble"]
+                    assert one.get("/help/") == "legacy"
+                    if control:
+                        assert "in force, but not on the disk" in one.command("status")
+                        assert one.metric("strangler_latch_on_disk") == 0
             until(lambda: _latch(one)["entries"], "on disk")
             until(lambda: one.metric("strangler_latch_on_disk") == 1, "and told")
         finally:
