@@ -62,7 +62,7 @@ def test_a_disk_that_takes_nothing_stops_nobody_and_loses_nothing_of_a_killed_co
         behind = until(lambda: running.readyz()["journal_behind"], "it is told")
         assert behind["count"] == 1
         assert running.metric("strangler_journal_behind") == 1
-        assert "the journal can't be written, 1 of its events wait in memory" in running.command("status")
+        assert "the journal can't be written, 1 event waits in memory" in running.command("status")
         former = running.control_pid()
         os.kill(former, signal.SIGKILL)
         until(lambda: running.control_pid() not in {0, former} and running.readyz(), "another control")
