@@ -19,6 +19,7 @@ _PROOFS = {
     "reloads": "load while the configuration changes and processes die",
     "rollbacks": "from a rollback to the last request that begins at new, by every way to throw it",
     "sizes": "how long an edit takes to be in force, and what traffic feels of it",
+    "canary": "requests after a share was changed by command, against explain",
 }
 
 
