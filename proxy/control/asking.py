@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,15 @@ class Answer(msgspec.Struct, omit_defaults=True):
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
-    """What is asked."""
+    """What is asked.
+
+    `until_s` is when the asker gives up, on the machine's monotonic clock. A control that was stopped meanwhile must not
+    do then what the asker, who went another way, has done already.
+    """
 
     command: str
     arguments: dict[str, Any] = {}
+    until_s: float | None = None
 
 
 class NotRunning(Exception):
@@ -45,7 +51,7 @@ def ask(path: Path, command: str, arguments: dict[str, Any], *, timeout_s: float
         NotRunning: nobody listens there, or it went away.
         Refused: it said no.
     """
-    request = msgspec.json.encode(Request(command, arguments)) + b"\n"
+    request = msgspec.json.encode(Request(command, arguments, time.monotonic() + timeout_s)) + b"\n"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout_s)

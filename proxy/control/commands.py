@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -92,6 +93,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ta
         request = msgspec.json.decode(line, type=Request)
     except (ValueError, TimeoutError) as error:  # readline raises ValueError for a line over the limit
         return Answer(error=f"not a request: {error}", code=2)
+    if request.until_s is not None and time.monotonic() >= request.until_s:
+        return Answer(error="came too late: nobody waits for it any more, and nothing was done", code=1)
     command = table.get(request.command)
     if command is None:
         return Answer(error=f"no command named {request.command}; known: {', '.join(sorted(table))}", code=2)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,11 @@ async def test_a_state_directory_whose_path_is_too_long_for_a_socket_is_told(tmp
     with pytest.raises(OSError, match="shorter --state"):
         async with serve_commands(deep / "control.sock", ()):
             pass
+
+
+async def test_a_request_that_nobody_waits_for_any_more_is_not_carried_out(path: Path) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(json.dumps({"command": "echo", "arguments": {}, "until_s": time.monotonic() - 1}).encode() + b"\n")
+    answer = json.loads(await reader.readline())
+    writer.close()
+    assert answer == {"error": "came too late: nobody waits for it any more, and nothing was done", "code": 1}
