@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 _ID: Final = "id"
+_LARGEST_BYTES: Final = 64 << 20  # more than a million accounts
 _COMMENT: Final = re.compile(r"(?:^|(?<=\s))#.*")  # as in the lists that segments name
 
 
@@ -22,9 +23,13 @@ def read_accounts(path: Path) -> list[str]:
         UsageError: it is neither.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{path} can't be read: {error}") from error
+    if len(content) > _LARGEST_BYTES:
+        raise click.UsageError(f"{path} is larger than {_LARGEST_BYTES >> 20} MiB; ask about fewer accounts")
     first, _, _ = text.partition("\n")
     columns = [column.strip() for column in next(csv.reader([first]), [])]
     return list(_of_csv(path, text, columns.index(_ID)) if _ID in columns else _of_list(path, text))

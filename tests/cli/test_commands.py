@@ -114,6 +114,17 @@ def test_explain_of_many_accounts_takes_the_register(sample: Path) -> None:
     assert "acme" in register
 
 
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"\xffacme\n", "can't be read"), (b"x" * ((64 << 20) + 1), "is larger than 64 MiB")]
+)
+def test_accounts_that_cannot_be_read_are_a_usage_error(sample: Path, content: bytes, told: str) -> None:
+    (sample / "accounts.txt").write_bytes(content)
+    done = call(sample, "explain", "GET", "/orders/7", "--accounts", str(sample / "accounts.txt"), "--files")
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_id_column_of_a_csv_is_found_wherever_it_stands(sample: Path) -> None:
     (sample / "some.csv").write_text('\ufeffregion, id\nDE,"smith, sons"\n\nAT,acme\n')
     done = call(sample, "explain", "GET", "/orders/7", "--accounts", str(sample / "some.csv"), "--json", "--files")
