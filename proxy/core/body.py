@@ -19,6 +19,9 @@ from proxy.core.message import CHUNKED, UNTIL_CLOSE, BadMessage
 CHUNK_LINE_BYTES: Final = 4096
 """The longest line that announces a chunk, extension included."""
 
+LINES_A_TURN: Final = 1000
+"""Chunks read in one loop turn, for a chunk costs about 1 µs however small it is: 64 KiB of them, one byte each, 11 ms."""
+
 CHUNK_EXTENSIONS_BYTES: Final = 16 * 1024
 """What all extensions of one body may come to (Node.js: 16 KiB)."""
 
@@ -36,6 +39,11 @@ class Reader(Protocol):
     surplus: bytes  # what came after the end
     trailers: list[bytes]
 
+    @property
+    def full(self) -> bool:
+        """Whether enough was read for one loop turn; then it is fed again in the next one, in front of what comes."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """Take what came, give its payload.
 
@@ -49,6 +57,8 @@ class Sized:
     """A body of a known length."""
 
     __slots__ = ("done", "left", "surplus", "trailers")
+
+    full: Final = False
 
     def __init__(self, body_bytes: int) -> None:
         self.left = body_bytes
@@ -75,6 +85,8 @@ class Unending:
 
     __slots__ = ("done", "surplus", "trailers")
 
+    full: Final = False
+
     def __init__(self) -> None:
         self.done = False
         self.surplus = b""
@@ -86,15 +98,20 @@ class Unending:
 
 
 class Chunks:
-    """A chunked body, read strictly: CRLF alone ends a line, sizes are plain hexadecimal digits."""
+    """A chunked body, read strictly: CRLF alone ends a line, sizes are plain hexadecimal digits.
 
-    __slots__ = ("_extensions_bytes", "_held", "_in_trailers", "_left", "done", "surplus", "trailers")
+    Chunks are counted from one read to the next, because a loop turn may hold many reads.
+    """
+
+    __slots__ = ("_extensions_bytes", "_held", "_in_trailers", "_left", "_lines", "done", "full", "surplus", "trailers")
 
     def __init__(self) -> None:
         self.done = False
+        self.full = False
         self.surplus = b""
         self.trailers: list[bytes] = []
-        self._held = b""  # an incomplete line
+        self._held = b""  # an incomplete line, or what a full turn left over
+        self._lines = 0  # of this turn's share
         self._left = 0  # bytes of the present chunk still to come, its CRLF counted; 0: a size line is next
         self._in_trailers = False
         self._extensions_bytes = 0
@@ -105,6 +122,7 @@ class Chunks:
         Raises:
             BadMessage: a size, a line end or a trailer is malformed, or a limit was passed.
         """
+        self.full = False
         if self._held:
             data = self._held + data
             self._held = b""
@@ -115,6 +133,7 @@ class Chunks:
         at = 0
         end = len(data)
         left = self._left
+        lines = self._lines
         while at < end and not self._in_trailers:
             if left:
                 payload = min(left - 2, end - at)
@@ -130,6 +149,11 @@ class Chunks:
                 at += len(tail)
                 left -= len(tail)
                 continue
+            if lines == LINES_A_TURN:
+                self.full = True
+                self._held = data[at:]
+                lines = 0
+                break
             line_end = data.find(b"\r\n", at, at + CHUNK_LINE_BYTES)
             if line_end < 0:
                 if end - at >= CHUNK_LINE_BYTES:
@@ -141,11 +165,13 @@ class Chunks:
                 break
             size = self._size(data[at:line_end])
             at = line_end + 2
+            lines += 1
             if size == 0:
                 self._in_trailers = True
             else:
                 left = size + 2
         self._left = left
+        self._lines = lines
         if self._in_trailers:
             self._read_trailers(data[at:])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -208,6 +234,11 @@ class Relay:
     def done(self) -> bool:
         """Whether the body's last byte has been read."""
         return self._reader.done
+
+    @property
+    def full(self) -> bool:
+        """As its reader's."""
+        return self._reader.full
 
     @property
     def surplus(self) -> bytes:

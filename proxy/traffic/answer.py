@@ -6,6 +6,7 @@ passed on as it comes.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -27,8 +28,9 @@ _EVENT_STREAM: Final = b"text/event-stream"
 class Answering(Ending):
     """One request and its answer, as far as the answer is concerned."""
 
-    __slots__ = ("_partial", "_reusable")
+    __slots__ = ("_awaits_turn", "_partial", "_reusable")
 
+    _awaits_turn: bool  # of the body; set once it is relayed
     _partial: bytes  # of a head
     _reusable: bool  # the backend keeps its connection open after this answer
 
@@ -124,6 +126,7 @@ class Answering(Ending):
             return
         if decision.backend is Backend.NEW and head.values.get(b"content-type", b"").lower().startswith(_EVENT_STREAM):
             self.traffic.lasting.add(self)
+        self._awaits_turn = False
         self._download = download = Relay(length, chunked=chunked, withholds=self._outlet.answers.withholds)
         self._pass_body(download, data, message)
 
@@ -142,6 +145,34 @@ class Answering(Ending):
         self._write(head + out)
         if download.done:
             self._finish(whole=not download.surplus)
+        elif download.full:
+            self._await_turn()
+
+    def _await_turn(self) -> None:
+        """Enough of the body was read for one loop turn: read on in the next one, when others had theirs."""
+        if self._connection is not None and not self._awaits_turn:
+            self._awaits_turn = True
+            self._connection.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._awaits_turn = False
+        download, connection, client = self._download, self._connection, self.client
+        if download is None or connection is None or (client is not None and not client.writable):
+            return  # over; or held up by the client, and then `client_ready` asks for a turn again
+        self._moved_tick = self.traffic.tick
+        try:
+            connection.transport.resume_reading()  # before it may be paused again, for whatever reason
+            self._pass_body(download, b"")
+        except Exception:  # noqa: BLE001  the top of a callback: told with its trace, ends this exchange alone
+            self.failed()
+
+    def _read_on(self) -> None:
+        """Nobody holds the answer up any more."""
+        if self._download is not None and self._download.full:
+            self._await_turn()
+        elif self._connection is not None:
+            self._connection.transport.resume_reading()
 
     def client_slow(self) -> None:
         """The client takes the answer more slowly than it comes."""
@@ -151,8 +182,7 @@ class Answering(Ending):
     def client_ready(self) -> None:
         """The client takes more."""
         self._moved_tick = self.traffic.tick
-        if self._connection is not None:
-            self._connection.transport.resume_reading()
+        self._read_on()
 
     def _finish(self, *, whole: bool) -> None:
         """The answer is complete. `whole`: the backend's connection stands exactly at its end."""

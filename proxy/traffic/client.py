@@ -50,6 +50,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_address_text",
+        "_awaits_turn",
         "_body_held",
         "_buffer",
         "_closing",
@@ -77,6 +78,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = False
         self._paused = False
         self._body_held = False
+        self._awaits_turn = False
         self._address_text = ""
         self.address = b""
         self.trusted = False
@@ -265,12 +267,35 @@ class ClientConnection(asyncio.Protocol):
     def resume_body(self) -> None:
         """The backend takes more of the body."""
         self._body_held = False
-        if self._paused:
+        exchange = self._exchange
+        if isinstance(exchange, Exchange) and exchange.upload_full:
+            self.await_turn()
+        elif self._paused:
             self._set_paused()
+
+    def await_turn(self) -> None:
+        """Enough of the body was read for one loop turn: read on in the next one, when others had theirs."""
+        if not self._awaits_turn:
+            self._awaits_turn = True
+            self._set_paused()
+            asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._awaits_turn = False
+        exchange = self._exchange
+        try:
+            # Held up by the backend it stays where it is: `resume_body` asks for a turn again.
+            if exchange is not None and not exchange.request_done and not self._body_held:
+                self._received_while_busy(exchange, b"")
+            if self._paused:
+                self._set_paused()
+        except Exception:  # noqa: BLE001  the top of a callback: told with its trace, ends this connection alone
+            self._defect()
 
     def _set_paused(self) -> None:
         """Read, or don't, as the body and what is pipelined have it."""
-        wanted = self._body_held or (len(self._buffer) > WATER_BYTES and self._exchange is not None)
+        held = self._body_held or self._awaits_turn or len(self._buffer) > WATER_BYTES
+        wanted = held and self._exchange is not None
         if wanted != self._paused and not self.transport.is_closing():
             self._paused = wanted
             if wanted:

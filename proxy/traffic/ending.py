@@ -135,8 +135,11 @@ class Ending:
         else:
             # The backend may change something because of this request: it is let run, and its answer read and dropped.
             self.traffic.orphans.add(self)
-            if self._connection is not None:
-                self._connection.transport.resume_reading()
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Nobody holds the answer up any more."""
+        raise NotImplementedError
 
     def sweep(self, tick: int) -> None:
         """Look at the deadlines; called once a tick."""

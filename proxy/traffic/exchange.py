@@ -88,6 +88,8 @@ class Exchange(Answering):
                 self.request_done = True
                 surplus = upload.surplus
                 self.received -= len(surplus)
+            elif upload.full and self.client is not None:
+                self.client.await_turn()
         self._route()
         return surplus
 
@@ -237,6 +239,8 @@ class Exchange(Answering):
             self.request_done = True
             surplus = upload.surplus
             self.received -= len(surplus)
+        elif upload.full and self.client is not None:
+            self.client.await_turn()
         connection = self._connection
         if connection is not None:
             self._remember(out)
@@ -246,6 +250,11 @@ class Exchange(Answering):
             if len(self._waiting) >= WATER_BYTES and not self.request_done and self.client is not None:
                 self.client.pause_body()
         return surplus
+
+    @property
+    def upload_full(self) -> bool:
+        """Whether more of the body is here, left for another loop turn."""
+        return self._upload is not None and self._upload.full
 
     def hurried(self) -> None:
         """The client sends more before it knows whether its connection is upgraded.

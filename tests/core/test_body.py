@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.body import CHUNK_EXTENSIONS_BYTES, Relay
+from proxy.core.body import CHUNK_EXTENSIONS_BYTES, LINES_A_TURN, Relay
 from proxy.core.message import CHUNKED, UNTIL_CLOSE, BadMessage
 
 
@@ -95,6 +95,17 @@ def test_a_chunk_that_could_be_read_in_two_ways_is_refused(wire: bytes) -> None:
         reader = relay(CHUNKED, chunked=False)
         with pytest.raises(BadMessage):
             feed_all(reader, reads)
+
+
+def test_chunks_are_counted_across_reads_and_the_rest_waits_for_another_turn() -> None:
+    reader = relay(CHUNKED, chunked=False)
+    half = LINES_A_TURN // 2
+    assert reader.feed(b"1\r\na\r\n" * half) == b"a" * half
+    assert not reader.full
+    assert reader.feed(b"1\r\nb\r\n" * (half + 1) + b"0\r\n\r\nGET") == b"b" * half
+    assert (reader.full, reader.done) == (True, False)
+    assert reader.feed(b" /") == b"b"
+    assert (reader.full, reader.done, reader.surplus) == (False, True, b"GET /")
 
 
 def test_extensions_may_not_outweigh_the_body() -> None:
