@@ -125,6 +125,7 @@ async def control(assignment: Assignment) -> int:
                 ops.cancel()
                 return 1
             recorder.started(publisher.posted, publisher.roster(), first=assignment.first)
+            await asyncio.to_thread(recorder.standing, store.present())
             async with serve_commands(state.control_socket, commands):
                 running = [
                     tasks.create_task(one)

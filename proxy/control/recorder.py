@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 from pathlib import Path
+
+import msgspec
 
 from proxy.config.fileset import FileSet
 from proxy.control.changes import FILE_EDIT, changed_files, owner_of, refused_event, reload_event
 from proxy.control.event import Action, Event, Filter, Line
 from proxy.control.journal import Journal, name_of
 from proxy.control.journalfile import JournalUnusable
+from proxy.control.rollback import ids_of
+from proxy.core.latch import Latch
 from proxy.core.pages import Posted, Roster
 from proxy.core.plan import Plan
 
@@ -81,6 +86,34 @@ class Recorder:
                 )
             )
 
+    def standing(self, latch: Latch) -> None:
+        """A rollback that stands and was never written down: whoever threw it was killed between the two.
+
+        Told with who threw it and when, as the latch has it.
+        """
+        lines = self._look_back(Filter(actions=(Action.ROLLBACK,)))
+        if lines is None:
+            return
+        known = {name for line in lines if isinstance(line.event.after, list) for name in line.event.after}
+        for entry, name in zip(latch.entries, ids_of(latch), strict=True):
+            if name not in known:
+                self._journal.record(
+                    Event(
+                        action=Action.ROLLBACK,
+                        by=entry.by,
+                        reason=entry.reason,
+                        scope={
+                            key: value
+                            for key, value in msgspec.structs.asdict(entry.scope).items()
+                            if value is not None
+                        },
+                        after=ids_of(latch),
+                        epoch=latch.epoch,
+                        plan=entry.plan,
+                        at_s=_seconds(entry.at),
+                    )
+                )
+
     def stopped(self, why: str) -> None:
         """Control ends in order, and with it the proxy."""
         self._journal.record(Event(action=Action.STOP, by="supervisor", reason=why, scope={"process": "proxy"}))
@@ -136,3 +169,11 @@ class Recorder:
         except JournalUnusable as error:
             _log.warning("%s", error)
             return None
+
+
+def _seconds(at: str) -> float:
+    """Seconds since 1970; 0 for a time that somebody wrote by hand and nobody can read."""
+    try:
+        return dt.datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return 0.0

@@ -18,6 +18,7 @@ from proxy.control.recorder import Recorder
 from proxy.control.reload import Reloader
 from proxy.control.witness import Witness
 from proxy.core.counters import Counters
+from proxy.core.latch import Entry, Latch, Scope
 from proxy.core.layout import StateDir
 from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
 from tests.waiting import until_async
@@ -142,6 +143,16 @@ def test_a_change_that_control_did_not_live_to_write_down_is_told_by_its_success
     ]
     control.begin_again()
     assert len(control.lines(Action.RELOAD)) == 1
+
+
+def test_a_rollback_that_nobody_lived_to_write_down_is_told_with_who_threw_it_and_when(control: Control) -> None:
+    entry = Entry(id="r3", scope=Scope(area="orders"), by="ada (1000)", reason="5xx", at="2026-03-31T14:05:00+00:00")
+    latch = Latch(epoch=3, entries=(entry,))
+    control.recorder.standing(latch)
+    control.recorder.standing(latch)
+    (line,) = control.lines(Action.ROLLBACK)
+    assert (line.event.by, line.event.reason, line.event.scope) == ("ada (1000)", "5xx", {"area": "orders"})
+    assert (line.event.at_s, line.event.epoch) == (1774965900.0, 3)
 
 
 def test_what_a_command_writes_is_no_file_edit(control: Control) -> None:
