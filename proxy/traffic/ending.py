@@ -48,6 +48,7 @@ class Ending:
         "_endpoint",
         "_interim",
         "_keep_alive",
+        "_left_tick",
         "_lent",
         "_moved_tick",
         "_outlet",
@@ -76,6 +77,7 @@ class Ending:
     status: int
     _endpoint: Endpoint  # these two are set once it is decided
     _outlet: Outlet
+    _left_tick: int  # when the client left; set with the request's being an orphan
     closed_by: Party  # of a tunnel alone, once it is over
     received: int
 
@@ -134,6 +136,8 @@ class Ending:
             self._end()
         else:
             # The backend may change something because of this request: it is let run, and its answer read and dropped.
+            # But not for ever: what trickles never falls silent, nobody waits for it, and it holds its place in max_in_flight.
+            self._left_tick = self.traffic.tick
             self.traffic.orphans.add(self)
             self._read_on()
 
@@ -151,6 +155,8 @@ class Ending:
             return
         silent = tick - self._moved_tick
         client = self.client
+        if client is None:
+            silent = max(silent, tick - self._left_tick)
         if client is not None and not client.writable:
             waiting = client.transport.get_write_buffer_size()
             if waiting != self._stalled_bytes:

@@ -54,6 +54,33 @@ def test_a_client_that_leaves_lets_an_unsafe_request_run_to_its_end(node: Node, 
     assert json.loads(line)["status"] == 499
 
 
+def test_a_request_without_a_client_ends_however_steadily_its_answer_trickles(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    node = start(legacy_options={"timeout_s": 0.5, "max_in_flight": 1})
+    client = node.client()
+    client.send(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nhi")
+    with legacy.accept() as backend:
+        backend.head()
+        client.leave()
+        backend.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+        def cut_off() -> bool:
+            with contextlib.suppress(OSError):
+                backend.send(b"1\r\na\r\n")  # as often as is polled: never silent
+            return node.traffic.in_flight == 0
+
+        eventually(cut_off, "it is over")
+    assert json.loads(node.log_lines(1)[0])["fault"] == "client-head-left"
+    assert node.count('strangler_faults_total{party="legacy"') == 0
+    with node.client() as another:
+        another.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            assert another.answer()[0] == 200
+
+
 def test_a_body_cut_short_by_the_client_is_cut_at_the_backend(node: Node, legacy: RawBackend) -> None:
     client = node.client()
     client.send(b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
