@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import posixpath
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from proxy.config.cache import Cache
 from proxy.config.draft import draft_file
 from proxy.config.drafts import Roster
 from proxy.config.fileset import ENVIRONMENT, File, FileSet, is_pattern, matches, normal_name
+from proxy.config.regular import open_regular
 
 __all__ = ["File", "FileSet", "read_files"]
 
@@ -141,11 +141,7 @@ class _Reader:
             self.found[shown] = File.unreadable("its name isn't UTF-8; rename it")
             return
         try:
-            # A FIFO in place of a file would hold the reader up for ever, hence O_NONBLOCK.
-            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:  # noqa: PTH123
-                if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                    self.found[name] = File.unreadable("is no regular file")
-                    return
+            with open_regular(path) as opened:
                 content = opened.read(LARGEST_FILE_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
             return

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from proxy.config.regular import open_regular
 from proxy.control.durable import write_file
 from proxy.control.event import Action, Event
 from proxy.control.journal import name_of
@@ -240,7 +241,8 @@ class Freezer:
 
     def _read(self) -> Freezes:
         try:
-            return decode_freezes(self._state.freezes.read_bytes())
+            with open_regular(self._state.freezes) as file:
+                return decode_freezes(file.read())
         except FileNotFoundError:
             pass
         except (OSError, FreezesUnreadable) as error:

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from proxy.config.regular import open_regular
 from proxy.control.durable import write_file
 from proxy.control.journal import name_of
 from proxy.control.obeying import lives
@@ -302,7 +303,7 @@ class LatchStore:
 def read_latch(path: Path) -> Found:
     """The latch file; what can't be read is an answer too, since it means something."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(_LONGEST_FILE_BYTES + 1)
     except FileNotFoundError:
         return None

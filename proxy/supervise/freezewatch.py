@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from proxy.config.regular import open_regular
 from proxy.core.freeze import NOTHING_FROZEN, Clock, Freezes, FreezesUnreadable, LiveFreeze, decode_freezes
 from proxy.core.layout import StateDir
 from proxy.supervise.saying import Saying
@@ -133,7 +134,7 @@ def _signature(path: Path) -> Signature:
 def _read(path: Path) -> tuple[Signature, Freezes | None]:
     """The file: which version it is, and what it says; None: nothing that can be obeyed."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             found = os.fstat(file.fileno())
             signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
             text = file.read(_LONGEST_FILE_BYTES)

@@ -23,6 +23,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from proxy.config.regular import open_regular
 from proxy.core.covering import NOTHING_ROLLED_BACK, LiveLatch, Under, lower_latch
 from proxy.core.generation import Generation
 from proxy.core.latch import (
@@ -267,7 +268,7 @@ def _signed(found: os.stat_result) -> Signature:
 def _read_file(path: Path) -> tuple[Signature, Latch | str | None]:
     """The file: which version it is, and the latch in it, or why it can't be read, or None where there is none."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             signature = _signed(os.fstat(file.fileno()))
             text = file.read(_LONGEST_FILE_BYTES + 1)
     except FileNotFoundError:

@@ -193,6 +193,16 @@ def test_an_unreadable_file_means_that_everything_is_rolled_back_until_it_is_rel
     assert list(running.state.glob("latch.json.unreadable-*")), "kept, to be looked at"
 
 
+def test_a_fifo_in_its_place_is_unreadable_too_and_holds_nobody_up(running: Node) -> None:
+    file = running.state / "latch.json"
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    until(lambda: answers(running) == ("legacy",) * 3, "everything on legacy")
+    throw(running, "--area", "help")
+    running.command("release", "--reason", "looked at it")
+    assert answers(running) == ("new", "new", "legacy")
+
+
 def test_a_file_edited_by_hand_under_a_higher_epoch_is_obeyed(running: Node) -> None:
     latch = _latch(running)
     entry = {"id": "by-hand", "scope": {"area": "help"}, "by": "ann", "reason": "x", "at": "-", "plan": None}
