@@ -17,9 +17,10 @@ _PROOFS = {
     "cost": "look-up, flag and decision by number of routes",
     "blocked": "the longest turn of a worker's loop while it takes a new plan",
     "reloads": "load while the configuration changes and processes die",
+    "kills": "what traffic, operator and journal see when processes and disks fail",
     "rollbacks": "from a rollback to the last request that begins at new, by every way to throw it",
-    "sizes": "how long an edit takes to be in force, and what traffic feels of it",
     "canary": "requests after a share was changed by command, against explain",
+    "sizes": "how long an edit takes to be in force, and what traffic feels of it",
 }
 
 

@@ -78,6 +78,8 @@ class Client(asyncio.Protocol):
             told.failures[f"status {status.decode()}"] += 1
         self._answer = b""
         self._asked_s = 0.0
+        if b"\r\nconnection: close" in head:
+            return  # asked again, it would not be heard
         if self._crowd.pause_s:
             pause_s = random.expovariate(1 / self._crowd.pause_s)
             asyncio.get_running_loop().call_later(pause_s, self._ask)
