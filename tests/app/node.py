@@ -66,7 +66,9 @@ class Backend:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = 1 << 16  # head and body in one write: apart, the second waits 40 ms for a delayed acknowledgement
+            wbufsize = (
+                1 << 16
+            )  # head and body in one write: apart, the second waits 40 ms for a delayed acknowledgement
             body: ClassVar[bytes] = name.encode()
 
             def answer(self) -> None:
