@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from proxy.core.forwarding import HOP_BY_HOP, SHAPES_KEPT
+from proxy.core.forwarding import HOP_BY_HOP, keep_way
 from proxy.core.mapback import MAPPED, MapBack
 from proxy.core.message import AnswerHead
 
@@ -67,8 +67,7 @@ class AnswerEditor:
     def _learn(self, names: tuple[bytes, ...]) -> _Way:
         keep = tuple(i for i, name in enumerate(names) if name not in HOP_BY_HOP and name not in _OURS)
         way = _Way(None if len(keep) == len(names) else keep, not MAPPED.isdisjoint(names))
-        if len(self._ways) < SHAPES_KEPT:
-            self._ways[names] = way
+        keep_way(self._ways, names, way)
         return way
 
     def _mapped(self, lines: list[bytes], names: list[bytes], route: LiveRoute | None, host: bytes) -> list[bytes]:

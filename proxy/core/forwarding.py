@@ -18,13 +18,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from proxy.core.message import CHUNKED, BadMessage, RequestHead
 from proxy.core.websocket import SWITCH_LINES, websocket_key
 
+_W = TypeVar("_W")
+
 SHAPES_KEPT: Final = 1024
-"""Shapes remembered by one editor; a hostile client can't grow it further."""
+"""Shapes remembered by one editor; then it starts anew, so a hostile client neither fills it nor spoils it for good."""
+
+LONGEST_SHAPE_BYTES: Final = 2048
+"""Of names, in a shape that is remembered: browsers behind proxies come to a fifth of it."""
 
 HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade", b"http2-settings"}
@@ -46,6 +51,14 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 def plain_name(name: bytes) -> bytes:
     """A field's lower-case name as CGI and WSGI read it."""
     return name.replace(b"_", b"-")
+
+
+def keep_way(ways: dict[tuple[bytes, ...], _W], names: tuple[bytes, ...], way: _W) -> None:
+    """Remember how the lines of a shape pass, within bounds of number and of bytes."""
+    if sum(map(len, names)) <= LONGEST_SHAPE_BYTES:
+        if len(ways) >= SHAPES_KEPT:
+            ways.clear()
+        ways[names] = way
 
 
 def well_formed_request_id(value: bytes | None) -> bool:
@@ -164,8 +177,7 @@ class RequestEditor:
         kept = [names[i] for i in keep]
         cookies = tuple(i for i, name in enumerate(kept) if name == b"cookie")
         way = _Way(None if len(keep) == len(names) else keep, cookies, b"host" in kept)
-        if len(self._ways) < SHAPES_KEPT:
-            self._ways[names] = way
+        keep_way(self._ways, names, way)
         return way
 
     def _drops(self, name: bytes) -> bool:

@@ -28,7 +28,9 @@ from proxy.core.plan import (
 from proxy.core.segments import LiveSegment, lower_segment
 from proxy.core.table import Table
 
-_HOSTS_KEPT: Final = 1024  # spellings of Host remembered with their tries; a hostile client can't grow it further
+# Spellings of Host remembered with their tries. Full, it starts anew: a hostile client neither fills it nor spoils it.
+_HOSTS_KEPT: Final = 1024
+_LONGEST_HOST_BYTES: Final = 255  # a name that DNS holds is no longer (RFC 1035 §2.3.4)
 
 OpenTable = Callable[[str], memoryview]
 HostEntry = tuple[str, tuple[Trie, ...]]
@@ -81,7 +83,9 @@ class Generation:
         if entry is None:
             host = _host_name(raw)
             entry = (host, self._hosts.look_up(host))
-            if len(self._host_entries) < _HOSTS_KEPT:
+            if len(raw) <= _LONGEST_HOST_BYTES:
+                if len(self._host_entries) >= _HOSTS_KEPT:
+                    self._host_entries.clear()
                 self._host_entries[raw] = entry
         return entry
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.forwarding import RequestEditor
+from proxy.core.forwarding import LONGEST_SHAPE_BYTES, SHAPES_KEPT, RequestEditor
 from proxy.core.message import read_request_head
 from proxy.core.model import Backend
 from proxy.core.plan import Identity, Route, Source
@@ -75,6 +75,36 @@ def test_a_trusted_gateway_is_believed_and_told_who_answered(start: Callable[...
         b"X-Forwarded-Host: public.example\r\nVia: 1.1 strangler\r\nX-Request-ID: edge-1\r\n\r\n"
     )
     assert b"\r\nX-Strangler: legacy; -; otherwise; 1\r\n" in answer
+
+
+def test_what_is_remembered_of_heads_is_bounded_and_never_full_for_good(node: Node, legacy: RawBackend) -> None:
+    with node.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+        backend = legacy.accept()
+        with backend:
+            backend.head()
+            backend.send(OK)
+            client.answer()
+
+            def ask(host: bytes, name: bytes) -> None:
+                client.send(b"GET / HTTP/1.1\r\nHost: %b\r\n%b: a\r\n\r\n" % (host, name))
+                backend.head()
+                backend.send(b"HTTP/1.1 200 OK\r\n%b: b\r\nContent-Length: 2\r\n\r\nok" % name)
+                assert client.answer()[2] == b"ok"
+
+            wiring = node.traffic.wiring
+            outlet = wiring.outlets[Backend.LEGACY]
+            ways = (outlet.requests[False]._ways, outlet.answers._ways)
+            hosts = wiring.generation._host_entries
+            before = [len(ways[0]), len(ways[1]), len(hosts)]
+            ask(b"h" * 256, b"X" * LONGEST_SHAPE_BYTES)  # too long to be remembered
+            assert [len(ways[0]), len(ways[1]), len(hosts)] == before
+            for i in range(SHAPES_KEPT + 10):
+                ask(b"shop-%d" % i, b"X-%d" % i)
+            last = b"x-%d" % (SHAPES_KEPT + 9)
+            assert all(len(kept) <= 100 and any(last in names for names in kept) for kept in ways)
+            assert len(hosts) <= 100
+            assert b"shop-%d" % (SHAPES_KEPT + 9) in hosts
 
 
 @pytest.mark.parametrize("bad", [b"a b", b"a\xff", b"x" * 129, b'"'])
