@@ -16,6 +16,7 @@ from proxy.core.message import AnswerHead, BadMessage, read_answer_head
 from proxy.core.model import Backend
 from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, websocket_key
 from proxy.traffic.ending import Ending
+from proxy.traffic.partial import flaw_of_answer
 from proxy.traffic.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -40,15 +41,18 @@ class Answering(Ending):
         if self._download is not None:
             self._pass_body(self._download, data)
             return
-        if self._partial:
+        searched = len(self._partial)
+        if searched:
             data = self._partial + data
         while True:
             at = data.find(_END_OF_HEAD)
             if at < 0 or at > self.traffic.limits.head_bytes:
                 self._partial = data
-                if len(data) > self.traffic.limits.head_bytes:
-                    self._backend_failed(Stage.HEAD, Kind.MALFORMED, "the answer's head is too long")
+                flaw = flaw_of_answer(data, searched, self.traffic.limits)
+                if flaw is not None:  # another protocol, perhaps: say so now, not when the time is up
+                    self._backend_failed(Stage.HEAD, Kind.MALFORMED, flaw)
                 return
+            searched = 0
             try:
                 head = read_answer_head(data[:at], to_method=self.head.method)
             except BadMessage as bad:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import socket
 import struct
 from typing import TYPE_CHECKING, Final, cast
@@ -20,6 +19,7 @@ from proxy.core.message import BadMessage, RequestHead, read_request_head
 from proxy.core.override import override
 from proxy.traffic.exchange import Exchange
 from proxy.traffic.limits import WATER_BYTES
+from proxy.traffic.partial import flaw_of_request
 from proxy.traffic.refusal import refusal
 from proxy.traffic.tunnel import Tunnel
 
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends RST
-_TOKEN_START: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 _MALFORMED: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.MALFORMED)
 _LATE: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.TIMEOUT)
@@ -147,17 +145,9 @@ class ClientConnection(asyncio.Protocol):
             self._buffer = bytearray()
             self._begin(data, at)
             return
-        limits = self._traffic.limits
-        line_end = buffer.find(b"\r\n", 0, limits.request_line_bytes)
-        if line_end < 0 and len(buffer) >= limits.request_line_bytes:
-            self._refuse(_MALFORMED, BadMessage("the request line is too long", 414))
-        elif len(buffer) > limits.head_bytes:
-            self._refuse(_MALFORMED, BadMessage("the head is too long", 431))
-        elif buffer and buffer[0] not in _TOKEN_START and buffer != b"\r":
-            # Another protocol (a TLS hello starts with 0x16): say so now, not when the time is up.
-            self._refuse(_MALFORMED, BadMessage("malformed request line"))
-        elif _BARE_LINE_END.search(buffer, max(0, searched - 1)):
-            self._refuse(_MALFORMED, BadMessage("a line ends without CR"))
+        flaw = flaw_of_request(buffer, searched, self._traffic.limits)
+        if flaw is not None:
+            self._refuse(_MALFORMED, flaw)
 
     def _begin(self, data: bytes, at: int) -> None:
         """Start the exchange whose head ends at `at`."""
