@@ -130,6 +130,8 @@ class Answering(Ending):
             return
         if decision.backend is Backend.NEW and head.values.get(b"content-type", b"").lower().startswith(_EVENT_STREAM):
             self.traffic.lasting.add(self)
+        if length < 0 and not chunked and client is not None:
+            client.reset_unless_whole()
         self._awaits_turn = False
         self._download = download = Relay(length, chunked=chunked, withholds=self._outlet.answers.withholds)
         self._pass_body(download, data, message)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.core.faults import Fault, Kind, Party, Stage
@@ -21,6 +19,7 @@ from proxy.traffic.exchange import Exchange
 from proxy.traffic.limits import WATER_BYTES
 from proxy.traffic.partial import flaw_of_request
 from proxy.traffic.refusal import refusal
+from proxy.traffic.resetting import reset_on_close
 from proxy.traffic.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends RST
 
 _MALFORMED: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.MALFORMED)
 _LATE: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.TIMEOUT)
@@ -55,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
         "_exchange",
         "_lingering",
         "_paused",
+        "_resets",
         "_since_tick",
         "_traffic",
         "_wiring",
@@ -77,6 +76,7 @@ class ClientConnection(asyncio.Protocol):
         self._paused = False
         self._body_held = False
         self._awaits_turn = False
+        self._resets = False  # closing is a reset, until the answer that it would end is written whole
         self._address_text = ""
         self.address = b""
         self.trusted = False
@@ -225,6 +225,12 @@ class ClientConnection(asyncio.Protocol):
         """Close once everything is written. Closing while the client still sends would destroy the answer (RST)."""
         self._closing = True
         self._buffer.clear()
+        if self._resets and not self.transport.is_closing():
+            if not linger and self.transport.get_write_buffer_size():
+                self.transport.set_write_buffer_limits(high=0)  # `resume_writing` tells when the last byte is out
+                return
+            self._resets = False
+            reset_on_close(self.transport, on=False)
         if linger and not self.transport.is_closing():
             self._lingering = True
             self._since_tick = self._traffic.tick
@@ -237,12 +243,15 @@ class ClientConnection(asyncio.Protocol):
         """End without a clean end; `reset`: even a FIN could be taken for one."""
         self._closing = True
         if reset:
-            sock = self.transport.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            reset_on_close(self.transport, on=True)
             self.transport.abort()
         else:
             self.transport.close()
+
+    def reset_unless_whole(self) -> None:
+        """The answer that begins ends by closing: however this process dies, half of it must not look whole."""
+        self._resets = True
+        reset_on_close(self.transport, on=True)
 
     def abandon(self) -> None:
         """End now, with whatever is under way."""
@@ -304,6 +313,8 @@ class ClientConnection(asyncio.Protocol):
         self.writable = True
         if self._exchange is not None:
             self._exchange.client_ready()
+        elif self._resets:
+            self._close(linger=False)
         elif self._buffer:
             self._next_soon()
 

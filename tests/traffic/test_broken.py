@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import resource
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from proxy.traffic.limits import Limits
 from tests.traffic.test_choosing import EVERYTHING
-from tests.traffic.wire import Node, RawBackend, eventually, full_backlog
+from tests.traffic.wire import Node, RawBackend, Wire, eventually, full_backlog
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -166,6 +170,43 @@ def test_an_answer_cut_short_resets_a_client_for_whom_closing_is_the_end(node: N
             backend.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf")
             client.head()
         assert client.ends() == "reset"
+
+
+_A_PROCESS = """
+import sys
+from tests.traffic.wire import Node, a_plan
+print(Node(a_plan(sys.argv[1], sys.argv[1])).port, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_half_an_answer_does_not_look_whole_when_the_proxy_is_killed(legacy: RawBackend) -> None:
+    args = [sys.executable, "-c", _A_PROCESS, legacy.url]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with Wire(socket.create_connection(("127.0.0.1", int(process.stdout.readline())))) as client:
+            client.send(b"GET / HTTP/1.0\r\n\r\n")
+            with legacy.accept() as backend:
+                backend.head()
+                backend.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+                client.until(b"half")
+                process.kill()
+                assert client.ends() == "reset"
+
+
+def test_an_answer_that_ends_by_closing_reaches_a_slow_reader_whole(node: Node, legacy: RawBackend) -> None:
+    body = bytes(range(256)) * 60_000
+    with node.client(receive_bytes=4096) as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        with legacy.accept() as backend:
+            backend.head()
+            sender = threading.Thread(target=backend.send, args=(b"HTTP/1.1 200 OK\r\n\r\n", body), daemon=True)
+            sender.start()
+            client.head()
+            got = client.exactly(len(body) - 70_000)  # what is left has gone to the kernel, or waits to be written
+            sender.join()
+        eventually(lambda: node.traffic.in_flight == 0, "the answer has ended")
+        assert got + client.rest() == body
 
 
 def test_a_backend_that_resets_an_answer_without_length_does_not_end_it(node: Node, legacy: RawBackend) -> None:
