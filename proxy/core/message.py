@@ -108,7 +108,7 @@ class RequestHead(Head):
 
 
 class AnswerHead(Head):
-    """An answer's head. `status_line` is as it came."""
+    """An answer's head. `status_line` is as it came; `keep_alive`: where it ends is beyond doubt, and nobody said close."""
 
     __slots__ = ("keep_alive", "minor", "status", "status_line")
 
@@ -187,11 +187,19 @@ def read_answer_head(raw: bytes, *, to_method: bytes, header_count: int = 256) -
     if status < 200 or status == 204:
         # RFC 9112 §6.1, §6.2: such an answer has no body, and a framing field in it is an error of the backend.
         head.body = NO_BODY
+        if _announces_body(head):
+            head.keep_alive = False  # and may send one all the same, which must not be taken for the next answer
     else:
         # Looked at even when no body follows: a client is told these fields, and must not be told two lengths.
         body = _answer_body(head)
         head.body = NO_BODY if status == 304 or to_method == b"HEAD" else body
+        if status == 304 and _announces_body(head):
+            head.keep_alive = False  # allowed (RFC 9110 §8.6), rare, and not to be told from the same error
     return head
+
+
+def _announces_body(head: AnswerHead) -> bool:
+    return b"transfer-encoding" in head.values or any(length.strip(b"0") for length in head.all(b"content-length"))
 
 
 def _read_status_line(line: bytes) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from proxy.traffic.tunnel import Tunnel
 if TYPE_CHECKING:
     from proxy.core.decision import Decision
 
+_REQUEST_TIMEOUT: Final = 408
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _EVENT_STREAM: Final = b"text/event-stream"
 
@@ -67,13 +68,21 @@ class Answering(Ending):
             if not self._pass_interim(head):
                 return
         self._partial = b""
+        if head.status == _REQUEST_TIMEOUT and not head.keep_alive and self._was_stale():
+            return
         self._answer(head, data)
+
+    def _was_stale(self) -> bool:
+        """The backend gave a kept connection up as the request went out: send it once more, if it may be."""
+        raise NotImplementedError
 
     def _pass_interim(self, head: AnswerHead) -> bool:
         self._interim += 1
         if self._interim > self.traffic.limits.interim_answers:
             self._backend_failed(Stage.HEAD, Kind.MALFORMED, "too many interim answers")
             return False
+        if not head.keep_alive and self._connection is not None:
+            self._connection.sound = False
         if self.head.minor:
             self._write(self._outlet.answers.write(head, b"", route=None, host=b""))
         self._partial = b""
@@ -194,7 +203,7 @@ class Answering(Ending):
         """The answer is complete. `whole`: the backend's connection stands exactly at its end."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            if whole and self.request_done and self._reusable and connection.writable:
+            if whole and self.request_done and self._reusable and connection.sound and connection.writable:
                 if self.client is None or not self.client.writable:
                     connection.transport.resume_reading()
                 connection.rest(self.traffic.tick)

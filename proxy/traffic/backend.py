@@ -20,9 +20,10 @@ class BackendConnection(asyncio.Protocol):
         exchange: the one it is lent to, or the tunnel that came of it; None: it waits in the pool, or is over.
         uses: how many exchanges it has been lent to. A used one may prove stale; a fresh one can't.
         rested_tick: when it was last put back.
+        sound: it can be lent again, as far as interim answers said.
     """
 
-    __slots__ = ("endpoint", "exchange", "rested_tick", "transport", "uses", "writable")
+    __slots__ = ("endpoint", "exchange", "rested_tick", "sound", "transport", "uses", "writable")
 
     transport: asyncio.Transport
 
@@ -31,6 +32,7 @@ class BackendConnection(asyncio.Protocol):
         self.exchange: Exchange | Tunnel | None = None
         self.uses = 0
         self.rested_tick = 0
+        self.sound = True
         self.writable = True
 
     @override

@@ -266,8 +266,7 @@ class ClientConnection(asyncio.Protocol):
     def resume_body(self) -> None:
         """The backend takes more of the body."""
         self._body_held = False
-        exchange = self._exchange
-        if isinstance(exchange, Exchange) and exchange.upload_full:
+        if isinstance(self._exchange, Exchange) and self._exchange.upload_full:
             self.await_turn()
         elif self._paused:
             self._set_paused()

@@ -22,6 +22,7 @@ from proxy.core.decision import decide
 from proxy.core.faults import Fault, Kind, Party, Stage
 from proxy.core.freeze import freezing, writes
 from proxy.core.message import CHUNKED, NO_BODY, BadMessage, RequestHead
+from proxy.core.override import override
 from proxy.core.rewrite import forward_target
 from proxy.traffic.answer import Answering
 from proxy.traffic.ending import SAFE
@@ -287,17 +288,33 @@ class Exchange(Answering):
             else:
                 self._backend_failed(Stage.BODY, Kind.CUT)
             return
-        stale = connection.uses > 1 and not self._partial and not self._interim
+        if self._partial or not self._send_again(connection):
+            self._backend_failed(Stage.HEAD if self.request_done else Stage.REQUEST, Kind.CUT)
+
+    @override
+    def _was_stale(self) -> bool:
+        # A 408 with close (RFC 9110 §15.5.9) that some write on an idle connection before they close it. If the body
+        # isn't whole it may be meant; and what can't be sent twice gets it as it is, so that the client may decide.
+        connection = self._connection
+        if connection is None or not self.request_done or not self._send_again(connection):
+            return False
+        connection.cut()
+        return True
+
+    def _send_again(self, connection: BackendConnection) -> bool:
+        """Send it over another connection, if this one can have been stale and the request may be sent twice."""
         unchanged = not self._overtaken
         # What the one system may have done already must not be done again by the other: idempotent is said of one system.
         again = IDEMPOTENT if unchanged else SAFE
+        stale = connection.uses > 1 and not self._interim
         if stale and self._replay is not None and self.head.method in again:
             # A keep-alive connection that the backend closed just as the request went out (RFC 9110 §9.2.2).
             # A fresh connection can't be stale, so this happens once.
+            self._connection = None
             self._waiting, self._replay = self._replay, b""
             if unchanged:
                 self._ask(self._endpoint)
             else:
                 self._decide_anew()
-            return
-        self._backend_failed(Stage.HEAD if self.request_done else Stage.REQUEST, Kind.CUT)
+            return True
+        return False

@@ -238,6 +238,30 @@ def test_a_stale_connection_is_replaced_without_the_client_noticing(node: Node, 
     assert node.count("strangler_retries_total") == 1
 
 
+@pytest.mark.parametrize(("method", "status"), [(b"GET", 200), (b"POST", 408)])
+def test_a_kept_connection_that_ends_with_a_408_was_stale(
+    node: Node, legacy: RawBackend, method: bytes, status: int
+) -> None:
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            client.answer()
+            client.send(method, b" / HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nhi")
+            backend.head()
+            backend.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            if status == 200:
+                with legacy.accept() as another:
+                    assert another.until(b"\r\n\r\nhi").startswith(method)
+                    another.send(OK)
+                    assert client.answer()[0] == 200
+            else:
+                assert client.answer()[0] == 408
+            assert backend.ends()
+    assert node.count("strangler_retries_total") == (status == 200)
+
+
 @pytest.mark.parametrize(("method", "status"), [(b"GET", 200), (b"PUT", 502)])
 def test_after_a_rollback_a_stale_connection_sends_only_safe_methods_to_the_other_system(
     node: Node, legacy: RawBackend, new: RawBackend, method: bytes, status: int

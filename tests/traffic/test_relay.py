@@ -158,9 +158,41 @@ def test_answers_without_a_body_end_with_their_head(
             head = client.head()
             assert (b"Content-Length: 5" in head) == (status[:3] != b"204")
             client.send(GET)
-            backend.head()
-            backend.send(OK)
+            if method == b"HEAD":
+                backend.head()
+                backend.send(OK)
+            else:  # the body that was announced may still come, and must not be taken for the next answer
+                assert backend.ends() == "closed"
+                with legacy.accept() as another:
+                    another.head()
+                    another.send(OK)
             assert client.answer()[2] == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", False),
+        (b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", False),
+        (b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", False),
+    ],
+)
+def test_a_connection_on_which_an_answer_may_go_on_is_not_used_again(
+    node: Node, legacy: RawBackend, answer: bytes, *, kept: bool
+) -> None:
+    with node.client() as client:
+        client.send(GET)
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(answer)
+            client.until(b" 204 " if b" 204 " in answer else b" 304 ")
+            if kept:
+                client.send(GET)
+                assert backend.head()
+            else:
+                assert backend.ends() == "closed"
 
 
 def test_interim_answers_pass_before_the_final_one(node: Node, legacy: RawBackend) -> None:
