@@ -106,7 +106,8 @@ class RequestEditor:
         self._untold = frozenset(plain_name(name) for name in identity_headers)
         self._removed = frozenset(edited)
         names = b"|".join(re.escape(name.encode()) for name in isolated_cookies)
-        self._isolated = re.compile(rb"[;:][ \t]*(?:%b)[ \t]*(?:=|;|$)" % names) if names else None
+        # A comma too: to readers of RFC 2965 it separates cookies, and a name that is kept apart must not pass behind one.
+        self._isolated = re.compile(rb"[;,:][ \t]*(?:%b)[ \t]*(?:[=;,]|$)" % names) if names else None
         self._ways: dict[tuple[bytes, ...], _Way] = {}
 
     def withholds(self, name: bytes) -> bool:
@@ -208,12 +209,19 @@ class RequestEditor:
             if isolated.search(line) is None:
                 continue
             name, _, value = line.partition(b":")
-            crumbs = value.split(b";")
-            kept = [crumb for crumb in crumbs if isolated.match(b";" + crumb) is None]
-            if len(kept) < len(crumbs):
+            # A comma inside an isolated cookie's value goes with it: left behind, it would join the cookie before.
+            kept = [crumb for crumb in value.split(b";") if isolated.match(b";" + crumb) is None]
+            kept = [self._without_behind_comma(crumb, isolated) if b"," in crumb else crumb for crumb in kept]
+            rest = b";".join(kept)
+            if rest != value:
                 if not emptied:
                     lines = lines.copy()  # the head's own stay as they came
                     emptied = True
-                rest = b";".join(kept).strip()
+                rest = rest.strip()
                 lines[i] = name + b": " + rest if rest else b""
         return [line for line in lines if line] if emptied else lines
+
+    @staticmethod
+    def _without_behind_comma(crumb: bytes, isolated: re.Pattern[bytes]) -> bytes:
+        first, *others = crumb.split(b",")
+        return b",".join([first, *(other for other in others if isolated.match(b"," + other) is None)])

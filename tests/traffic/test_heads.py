@@ -152,6 +152,19 @@ def test_cookies_of_the_other_system_are_neither_sent_nor_accepted(
     assert answer == b"HTTP/1.1 200 OK\r\nSet-Cookie: JSESSIONID=4\r\nContent-Length: 2\r\n\r\n"
 
 
+def test_a_cookie_of_the_other_system_does_not_pass_behind_a_comma_and_leaves_nothing_of_its_value(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    request, _ = told(
+        start(cookies_new=("sid",)),
+        legacy,
+        b"Cookie: a=1, sid=5,b=2,c; d=3; sid=x,y; e=f,sidecar=1",
+        b"Cookie: g=1 ,\tsid ; h=2",
+        b"Cookie: i=1,2",
+    )
+    assert b"\r\nCookie: a=1,b=2,c; d=3; e=f,sidecar=1\r\nCookie: g=1 ; h=2\r\nCookie: i=1,2\r\nX-Forw" in request
+
+
 def test_a_backends_own_headers_are_set_and_removed(start: Callable[..., Node], legacy: RawBackend) -> None:
     options = {"headers_set": (("X-Edge-Auth", "s3cret"), ("Host", "inner")), "headers_remove": ("X-Debug",)}
     request, _ = told(
