@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Final
 
 import msgspec
 
@@ -15,9 +14,6 @@ from proxy.control.publish import Publisher
 from proxy.control.scopes import Names, check_names, names_in_text, not_covered, remarks
 from proxy.core.latch import STAND_INS, Entry, Latch, Scope, release, throw
 from proxy.core.layout import StateDir
-
-LONGEST_REASON: Final = 1000
-"""Characters: entries stand on a page of fixed size."""
 
 
 class Thrown(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from typing import Final
 from proxy.config.regular import open_regular
 from proxy.core.freeze import NOTHING_FROZEN, Clock, Freezes, FreezesUnreadable, LiveFreeze, decode_freezes
 from proxy.core.layout import StateDir
+from proxy.supervise.latchwatch import signed
 from proxy.supervise.saying import Saying
 
 POLL_S: Final = 0.02
@@ -128,15 +129,14 @@ def _signature(path: Path) -> Signature:
         found = os.stat(path)  # noqa: PTH116 - fifty times a second
     except OSError:
         return None
-    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return signed(found)
 
 
 def _read(path: Path) -> tuple[Signature, Freezes | None]:
     """The file: which version it is, and what it says; None: nothing that can be obeyed."""
     try:
         with open_regular(path) as file:
-            found = os.fstat(file.fileno())
-            signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            signature = signed(os.fstat(file.fileno()))
             text = file.read(_LONGEST_FILE_BYTES)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):

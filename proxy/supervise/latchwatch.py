@@ -258,10 +258,11 @@ def _signature(path: Path) -> Signature:
         return _ABSENT
     except OSError as error:
         return error.strerror or str(error)
-    return _signed(found)
+    return signed(found)
 
 
-def _signed(found: os.stat_result) -> Signature:
+def signed(found: os.stat_result) -> tuple[int, ...]:
+    """What changes whenever a file does, without reading it."""
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
@@ -269,7 +270,7 @@ def _read_file(path: Path) -> tuple[Signature, Latch | str | None]:
     """The file: which version it is, and the latch in it, or why it can't be read, or None where there is none."""
     try:
         with open_regular(path) as file:
-            signature = _signed(os.fstat(file.fileno()))
+            signature = signed(os.fstat(file.fileno()))
             text = file.read(_LONGEST_FILE_BYTES + 1)
     except FileNotFoundError:
         return _ABSENT, None
