@@ -29,7 +29,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "strangler_request_duration_us",
         "histogram",
         ("backend",),
-        "Microseconds from a request's head to its answer's last byte.",
+        "Microseconds from a request's head to its answer's last byte; not of WebSockets and event streams, which have no end of their own.",
+    ),
+    Metric(
+        "strangler_request_head_us",
+        "histogram",
+        ("backend",),
+        "The same to its answer's head: how long the system thought.",
     ),
     Metric(
         "strangler_faults_total",
@@ -41,12 +47,24 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("strangler_retries_total", "counter", ("backend",), "Requests sent again, or to another endpoint."),
     Metric("strangler_requests_in_flight", "gauge", (), "Exchanges that have begun and not ended."),
     Metric("strangler_tunnels_open", "gauge", ("area", "backend"), "WebSockets that are open; each is in flight too."),
+    Metric(
+        "strangler_event_streams_open",
+        "gauge",
+        ("area", "backend"),
+        "Event streams that are open; each is in flight too.",
+    ),
     Metric("strangler_received_bytes_total", "counter", (), "Bytes received from clients."),
     Metric("strangler_sent_bytes_total", "counter", (), "Bytes sent to clients."),
     Metric("strangler_client_connections_total", "counter", (), "Connections that clients made."),
     Metric("strangler_client_connections_open", "gauge", (), "Clients that are connected."),
     Metric("strangler_backend_connections_opened_total", "counter", ("backend",), "Connections made to a backend."),
     Metric("strangler_backend_connections_reused_total", "counter", ("backend",), "Exchanges on a kept connection."),
+    Metric(
+        "strangler_backend_connect_us",
+        "histogram",
+        ("backend",),
+        "Microseconds until a connection to a backend was made.",
+    ),
     Metric("strangler_backend_connections_open", "gauge", ("backend",), "Connections to a backend."),
     Metric(
         "strangler_log_lines_dropped_total", "counter", (), "Lines of the access log that a slow disk or pipe cost."

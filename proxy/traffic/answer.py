@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from proxy.core.body import Relay
 from proxy.core.faults import Kind, Stage
 from proxy.core.message import AnswerHead, BadMessage, read_answer_head
-from proxy.core.model import Backend
 from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, websocket_key
 from proxy.traffic.ending import Ending
 from proxy.traffic.partial import flaw_of_answer
@@ -137,8 +136,8 @@ class Answering(Ending):
                 client.transport.write(message)
             self._finish(whole=True)
             return
-        if decision.backend is Backend.NEW and head.values.get(b"content-type", b"").lower().startswith(_EVENT_STREAM):
-            self.traffic.lasting.add(self)
+        if head.values.get(b"content-type", b"").lower().startswith(_EVENT_STREAM):
+            self.traffic.stream_opened(self)
         if length < 0 and not chunked and client is not None:
             client.reset_unless_whole()
         self._awaits_turn = False

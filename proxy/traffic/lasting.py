@@ -52,7 +52,7 @@ class Lasting:
     """Everything of one worker that lasts.
 
     Attributes:
-        held: tunnels to either system, event streams of new.
+        held: tunnels and event streams, of either system.
     """
 
     def __init__(self, latch: Callable[[], LiveLatch], running: Callable[[], Generation]) -> None:
@@ -76,12 +76,15 @@ class Lasting:
             self._unjudged.append(one)
             self._judge_soon()
 
-    def discard(self, one: Lasts) -> None:
-        """It has ended."""
+    def discard(self, one: Lasts) -> bool:
+        """It has ended, if it was one that lasts; whether it was."""
+        if one not in self.held:
+            return False
         self.held.discard(one)
         timer = self._timers.pop(one, None)
         if timer is not None:
             timer.cancel()
+        return True
 
     def look(self) -> None:
         """The latch or the generation has changed: judge everything anew."""

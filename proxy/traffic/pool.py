@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Sequence
 from socket import gaierror
 from typing import TYPE_CHECKING, Final
@@ -97,6 +98,10 @@ class Endpoint:
         for connection in idle:
             connection.transport.abort()
 
+    def connect_took(self, us: int) -> None:
+        """Count how long it took to connect."""
+        self._telemetry.connect_took(self.backend, us)
+
     def opened(self) -> None:
         """Count a connection that was made."""
         self._telemetry.backend_opened(self.backend)
@@ -177,6 +182,7 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, endpoint: Endpoint, exchange: Exchange) -> None:
+        began_s = time.monotonic()
         try:
             try:
                 async with asyncio.timeout(self._connect_s):
@@ -192,6 +198,7 @@ class Pool:
             else:
                 endpoint.avoided_until_tick = 0
                 endpoint.reach.made()
+                endpoint.connect_took(int((time.monotonic() - began_s) * 1_000_000))
                 transport.set_write_buffer_limits(high=WATER_BYTES)
                 exchange.connected(connection)
         except Exception:  # noqa: BLE001  the top of a task: told with its trace, ends this exchange alone

@@ -216,21 +216,37 @@ class Traffic:
         self.lasting.discard(tunnel)
         self.telemetry.tunnel_closed(tunnel.exchange.decision)
 
+    def stream_opened(self, exchange: Ending) -> None:
+        """An answer turned out to be an event stream."""
+        self.lasting.add(exchange)
+        self.telemetry.stream_opened(exchange.decision)
+
     def exchange_over(self, exchange: Ending) -> None:
         """Count and log an exchange; called once for each."""
         self.in_flight -= 1
         if self.orphans:
             self.orphans.discard(exchange)
             self._tell_emptied()
-        if self._lasting:
-            self.lasting.discard(exchange)
+        status = exchange.status
+        lasted = status == SWITCHING
+        if self._lasting and self.lasting.discard(exchange):
+            lasted = True
+            self.telemetry.stream_closed(exchange.decision)
         duration_us = int((time.monotonic() - exchange.started_s) * 1_000_000)
-        self.telemetry.exchange(exchange.decision, exchange.status, duration_us, exchange.received, exchange.sent)
+        self.telemetry.exchange(
+            exchange.decision,
+            status,
+            duration_us,
+            exchange.received,
+            exchange.sent,
+            head_us=exchange.head_us,
+            lasted=lasted,
+        )
         if self._log is not None:
             fault = exchange.fault
             self._log.exchange(
                 exchange.decision,
-                exchange.status,
+                status,
                 request_id=exchange.request_id,
                 method=exchange.head.method,
                 path=exchange.head.target.partition(b"?")[0],
@@ -240,7 +256,7 @@ class Traffic:
                 sent=exchange.sent,
                 duration_us=duration_us,
                 head_us=exchange.head_us,
-                closed_by=exchange.closed_by if exchange.status == SWITCHING else None,
+                closed_by=exchange.closed_by if status == SWITCHING else None,
             )
 
     def head_refused(self, fault: Fault, status: int, request_id: bytes, *, received: int, sent: int) -> None:

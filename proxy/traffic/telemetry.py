@@ -1,39 +1,21 @@
 """What traffic counts. Names are built once for each combination of labels; after that a count is an addition.
 
-Labels come from closed sets and from the plan, never from a client's bytes. The histogram is gathered in plain
-lists and added to the page once a tick: a worker that is killed takes at most a tick of it along.
+Labels come from closed sets and from the plan, never from a client's bytes. Durations are gathered in plain
+lists (`proxy.traffic.timings`) and added to the page once a tick: a worker that is killed takes at most a tick of them along.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.metrics import label
 from proxy.core.model import Backend
-from proxy.core.websocket import SWITCHING
+from proxy.traffic.timings import Histogram, Timings
 
 if TYPE_CHECKING:
     from proxy.core.counters import Counters
     from proxy.core.decision import Decision
     from proxy.core.faults import Fault
-
-BOUNDS_US: Final = (
-    500,
-    1_000,
-    2_500,
-    5_000,
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    10_000_000,
-)
-"""Upper bounds of the duration histogram, inclusive, in microseconds; +Inf follows."""
 
 NO_AREA: Final = "-"
 """The area of a request that matched no route, or that was refused before it was decided."""
@@ -63,7 +45,8 @@ class Telemetry:
         self._sent = series("strangler_sent_bytes_total")
         self._log_dropped = series("strangler_log_lines_dropped_total")
         self._log_dropped_told = 0
-        self._durations = {b: _Histogram(counters, b) for b in Backend}
+        self._timings = {b: Timings(counters, b) for b in Backend}
+        self._connects = {b: Histogram(counters, "strangler_backend_connect_us", b) for b in Backend}
 
     def client_opened(self) -> None:
         """A client connected."""
@@ -73,6 +56,10 @@ class Telemetry:
     def client_closed(self) -> None:
         """A client's connection ended."""
         self._cells[self._clients] -= 1
+
+    def connect_took(self, backend: Backend, us: int) -> None:
+        """A connection to a backend was made, in so many microseconds."""
+        self._connects[backend].add(us)
 
     def backend_opened(self, backend: Backend) -> None:
         """A connection to a backend was made."""
@@ -111,19 +98,35 @@ class Telemetry:
 
     def tunnel_opened(self, decision: Decision | None) -> None:
         """An exchange became a tunnel."""
-        self._cells[self._tunnels(decision)] += 1
+        self._cells[self._lasting("strangler_tunnels_open", decision)] += 1
 
     def tunnel_closed(self, decision: Decision | None) -> None:
         """A tunnel ended."""
-        self._cells[self._tunnels(decision)] -= 1
+        self._cells[self._lasting("strangler_tunnels_open", decision)] -= 1
 
-    def _tunnels(self, decision: Decision | None) -> int:
+    def stream_opened(self, decision: Decision | None) -> None:
+        """An answer turned out to be an event stream."""
+        self._cells[self._lasting("strangler_event_streams_open", decision)] += 1
+
+    def stream_closed(self, decision: Decision | None) -> None:
+        """An event stream ended."""
+        self._cells[self._lasting("strangler_event_streams_open", decision)] -= 1
+
+    def _lasting(self, name: str, decision: Decision | None) -> int:
         assert decision is not None  # it was sent
-        return self._counters.series(
-            f'strangler_tunnels_open{{area="{label(decision.area or NO_AREA)}",backend="{decision.backend}"}}'
-        )
+        return self._counters.series(f'{name}{{area="{label(decision.area or NO_AREA)}",backend="{decision.backend}"}}')
 
-    def exchange(self, decision: Decision | None, status: int, duration_us: int, received: int, sent: int) -> None:
+    def exchange(
+        self,
+        decision: Decision | None,
+        status: int,
+        duration_us: int,
+        received: int,
+        sent: int,
+        *,
+        head_us: int | None = None,
+        lasted: bool = False,
+    ) -> None:
         """An exchange is over.
 
         Args:
@@ -132,14 +135,16 @@ class Telemetry:
             duration_us: from the request's head to the answer's last byte.
             received: bytes from the client.
             sent: bytes to the client.
+            head_us: from the request's head to the answer's; None: none came.
+            lasted: it was a tunnel or an event stream; how long people stay tells nothing of how fast a system answers.
         """
         cells = self._cells
         if decision is None:
             area, backend = None, None
         else:
             area, backend = decision.area, decision.backend
-            if status != SWITCHING:  # how long people stay tells nothing of how fast a system answers
-                self._durations[backend].add(duration_us)
+            if not lasted:
+                self._timings[backend].add(duration_us, head_us)
             chosen = (area, backend, decision.reason)
             index = self._decisions.get(chosen)
             if index is None:
@@ -162,37 +167,6 @@ class Telemetry:
         self._cells[self._in_flight] = in_flight
         self._cells[self._log_dropped] += log_dropped - self._log_dropped_told
         self._log_dropped_told = log_dropped
-        for histogram in self._durations.values():
-            histogram.flush()
-
-
-class _Histogram:
-    """Durations of one backend: Prometheus buckets, which count everything up to their bound."""
-
-    __slots__ = ("_cells", "_counts", "_indexes", "_sum", "_sum_index", "_total_index")
-
-    def __init__(self, counters: Counters, backend: Backend) -> None:
-        name = "strangler_request_duration_us"
-        bounds = [*(str(bound) for bound in BOUNDS_US), "+Inf"]
-        self._cells = counters.cells
-        self._indexes = [counters.series(f'{name}_bucket{{backend="{backend}",le="{bound}"}}') for bound in bounds]
-        self._sum_index = counters.series(f'{name}_sum{{backend="{backend}"}}')
-        self._total_index = counters.series(f'{name}_count{{backend="{backend}"}}')
-        self._counts = [0] * len(bounds)
-        self._sum = 0
-
-    def add(self, duration_us: int) -> None:
-        self._counts[bisect_left(BOUNDS_US, duration_us)] += 1
-        self._sum += duration_us
-
-    def flush(self) -> None:
-        so_far = 0
-        for i, count in enumerate(self._counts):
-            so_far += count
-            self._counts[i] = 0
-            if so_far:
-                self._cells[self._indexes[i]] += so_far
-        if so_far:
-            self._cells[self._sum_index] += self._sum
-            self._cells[self._total_index] += so_far
-            self._sum = 0
+        for backend in Backend:
+            self._timings[backend].flush()
+            self._connects[backend].flush()
