@@ -54,8 +54,8 @@ cover: $(VENV)/ready-dev  ## the tests with branch coverage, of subprocesses too
 ## Figures; bounded, printed as tables, not part of `make test`
 
 .PHONY: bench
-bench: $(VENV)/ready-dev  ## CPU per proxied request beside nginx (about 3 minutes)
-	@$(BIN)/python -m bench
+bench: $(VENV)/ready-bench  ## beside nginx, HAProxy, Caddy and Envoy (some 15 minutes); one part: make bench P=cpu
+	@$(BIN)/python -m bench $(P)
 
 .PHONY: prove
 prove: $(VENV)/ready-dev  ## shares, reloads under load, cost of a decision (about 5 minutes)
@@ -73,6 +73,7 @@ lock: $(VENV)/ready-dev  ## make requirements/*.txt anew from pyproject.toml; UP
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet install uv
 	$(LOCK) --extra dev pyproject.toml --output-file requirements/dev.txt
 	$(LOCK) --constraint requirements/dev.txt pyproject.toml --output-file requirements/runtime.txt
+	$(LOCK) --extra bench --constraint requirements/dev.txt pyproject.toml --output-file requirements/bench.txt
 	echo hatchling | $(LOCK) --constraint requirements/dev.txt - --output-file requirements/build.txt
 
 # One lock for every supported Python, on Linux and macOS; it names no index, so it works with anybody's mirror.
@@ -102,4 +103,9 @@ $(VENV)/ready: requirements/runtime.txt requirements/build.txt
 $(VENV)/ready-dev: $(VENV)/ready requirements/dev.txt
 	@echo "Installing what the checks and tests need (requirements/dev.txt) ..."
 	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/ready-bench: $(VENV)/ready-dev requirements/bench.txt
+	@echo "Installing what is compared with (requirements/bench.txt) ..."
+	@$(PIP) -r requirements/bench.txt
 	@touch $@

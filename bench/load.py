@@ -1,4 +1,4 @@
-"""Load by wrk: keep-alive connections, requests over many accounts and paths."""
+"""Load by wrk, as much as a proxy carries: keep-alive connections, requests over many accounts and paths."""
 
 from __future__ import annotations
 
@@ -7,23 +7,32 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from bench.node import cpu_s
+from bench.job import Running
+from bench.machine import load_cores
+from bench.node import LOOPBACK, cpu_s
 
-# A browser's headers; a thousand accounts and a few paths, made before the first request.
-SCRIPT = """
-local heads = {
-  ["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64)", ["Accept"] = "text/html,application/xhtml+xml",
-  ["Accept-Language"] = "en", ["Accept-Encoding"] = "gzip, br",
+BROWSER: Final = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64)",
+    "Accept": "text/html,application/xhtml+xml",
+    "Accept-Language": "en",
+    "Accept-Encoding": "gzip, br",
 }
-local requests, at = {}, 0
+
+# The requests are made before the first is sent: each path with the account of its number, and a second cookie.
+_SCRIPT: Final = """
+local heads = {{ {headers} }}
+local paths = {{ {paths} }}
+local body = {body}
+local requests, at = {{}}, 0
 function init()
-  for i = 1, 1000 do
-    heads["Cookie"] = "acct=acct-" .. i .. "; theme=dark"
-    requests[i] = wrk.format("GET", "/orders/" .. i, heads)
+  for i = 1, #paths do
+    heads["Cookie"] = "acct=acct-" .. i .. "; session=0123456789abcdef"
+    requests[i] = wrk.format("{method}", paths[i], heads, body)
   end
 end
-function request() at = at % 1000 + 1; return requests[at] end
+function request() at = at % #paths + 1; return requests[at] end
 """
 
 
@@ -35,22 +44,48 @@ class Round:
     cpu_us: float  # user and system time of the proxy's processes, per request
 
 
-def drive(url: str, pids: Sequence[int], script: Path, *, seconds: int, connections: int, wrap: Sequence[str]) -> Round:
+def cookies(number: int) -> str:
+    """The Cookie header of the request with this number, from 1."""
+    return f"acct=acct-{number}; session=0123456789abcdef"
+
+
+def script(
+    directory: Path, paths: Sequence[str], *, method: str = "GET", body_bytes: int = 0, close: bool = False
+) -> Path:
+    """Write what wrk asks; `close` ends the connection with each answer."""
+    headers = {**BROWSER, **({"Connection": "close"} if close else {})}
+    path = directory / f"{method}-{len(paths)}-{body_bytes}-{close}.lua"
+    path.write_text(
+        _SCRIPT.format(
+            headers=", ".join(f'["{name}"] = "{value}"' for name, value in headers.items()),
+            paths=", ".join(f'"{one}"' for one in paths),
+            body=f'string.rep("x", {body_bytes})' if body_bytes else "nil",
+            method=method,
+        )
+    )
+    return path
+
+
+def drive(running: Running, asked: Path, *, seconds: float, connections: int, scheme: str = "http") -> Round:
     """Load a proxy and measure it.
 
     Raises:
         RuntimeError: a request failed, so the figures would mean nothing.
     """
-    before_s = cpu_s(pids)
+    url = f"{scheme}://{LOOPBACK}:{running.port}"
+    before_s = cpu_s(running.pids)
     said = subprocess.run(
-        [*wrap, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url],
+        [
+            *(*load_cores(), "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"),
+            *("--timeout", "10s", "-s", str(asked), url),
+        ],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    used_s = cpu_s(pids) - before_s
+    used_s = cpu_s(running.pids) - before_s
     count = re.search(r"(\d+) requests in", said)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    if count is None or rate is None or "Non-2xx" in said or "Socket errors" in said:
+    if count is None or rate is None or not int(count[1]) or "Non-2xx" in said or "Socket errors" in said:
         raise RuntimeError(f"requests failed under load:\n{said}")
     return Round(requests_per_s=float(rate[1]), cpu_us=used_s / int(count[1]) * 1_000_000)
