@@ -11,6 +11,7 @@ PYTHON ?= $(shell $(find_python))
 
 VENV := .venv
 BIN := $(VENV)/bin
+NODE_READY := tests/compat/node/node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps
 
 ## Two commands to begin with
@@ -41,11 +42,11 @@ layers: $(VENV)/ready-dev  ## imports run one way
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: quick
-quick: $(VENV)/ready-dev  ## the tests without coverage; one part: make quick T=tests/core
+quick: $(VENV)/ready-dev $(NODE_READY)  ## the tests without coverage; one part: make quick T=tests/core
 	$(BIN)/pytest -q $(T)
 
 .PHONY: cover
-cover: $(VENV)/ready-dev  ## the tests with branch coverage, of subprocesses too
+cover: $(VENV)/ready-dev $(NODE_READY)  ## the tests with branch coverage, of subprocesses too
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -q
 	@$(BIN)/coverage combine --quiet
@@ -82,7 +83,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 .PHONY: clean
 clean:  ## remove everything that was made here
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) tests/compat/node/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -109,3 +110,8 @@ $(VENV)/ready-bench: $(VENV)/ready-dev requirements/bench.txt
 	@echo "Installing what is compared with (requirements/bench.txt) ..."
 	@$(PIP) -r requirements/bench.txt
 	@touch $@
+
+# JavaScript for tests/compat, by the Node.js that requirements/dev.txt brings. Without a registry those tests skip, and say so.
+$(NODE_READY): tests/compat/node/package-lock.json $(VENV)/ready-dev
+	@echo "Installing the JavaScript that some tests drive (tests/compat/node/package-lock.json) ..."
+	@$(BIN)/python -m tests.compat.install && touch $@ || echo "It could not be installed; the tests that need it will be skipped" >&2

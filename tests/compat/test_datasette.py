@@ -8,16 +8,17 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.compat.conftest import ROWS, Site
+from tests.compat.conftest import ROWS
+from tests.compat.setting import Setting
 
 
 @pytest.fixture
-def moved(site: Site) -> Iterator[httpx.Client]:
+def moved(site: Setting) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=site.url, trust_env=False, cookies={"acct": "acme"}) as client:
         yield client
 
 
-def test_the_account_decides_which_software_answers(site: Site, moved: httpx.Client) -> None:
+def test_the_account_decides_which_software_answers(site: Setting, moved: httpx.Client) -> None:
     assert "Datasette" in moved.get("/library").text
     elsewhere = httpx.get(f"{site.url}/library", trust_env=False, cookies={"acct": "other"})
     assert elsewhere.status_code == 404
@@ -40,7 +41,7 @@ def test_a_streamed_export_is_complete(moved: httpx.Client) -> None:
     assert lines[-1] == f"{ROWS},Book {ROWS - 1} – ä"
 
 
-def test_answers_are_those_that_datasette_gives_alone(site: Site, moved: httpx.Client) -> None:
+def test_answers_are_those_that_datasette_gives_alone(site: Setting, moved: httpx.Client) -> None:
     for path in (
         "/library/books.json?_size=3&title__contains=%C3%A4",
         "/library/books/7.json",

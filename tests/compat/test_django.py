@@ -12,11 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.compat.conftest import PASSWORD, Site
+from tests.compat.conftest import PASSWORD
+from tests.compat.setting import Setting
 
 
 @pytest.fixture
-def browser(site: Site) -> Iterator[httpx.Client]:
+def browser(site: Setting) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=site.url, trust_env=False, follow_redirects=True) as client:
         yield client
 
@@ -36,7 +37,7 @@ def _token(page: httpx.Response) -> str:
     return found[1]
 
 
-def test_logging_in_leads_through_redirects_to_the_admin(browser: httpx.Client, site: Site) -> None:
+def test_logging_in_leads_through_redirects_to_the_admin(browser: httpx.Client, site: Setting) -> None:
     page = _log_in(browser)
     assert "Site administration" in page.text
     assert [answer.status_code for answer in page.history] == [302]
@@ -76,7 +77,7 @@ def test_static_files_arrive_and_are_revalidated(browser: httpx.Client) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_answers_are_those_that_django_gives_alone(site: Site) -> None:
+def test_answers_are_those_that_django_gives_alone(site: Setting) -> None:
     with httpx.Client(trust_env=False) as client:
         for path in ("/admin/login/", "/admin", "/nothing?x=%2F&x=1", "/static/admin/img/search.svg"):
             behind, alone = client.get(site.url + path), client.get(site.legacy_url + path)
@@ -91,7 +92,7 @@ def test_logging_out_ends_the_session(browser: httpx.Client) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl isn't installed; with it, this test drives it")
-def test_curl_logs_in_and_uploads_with_expect_continue(site: Site, tmp_path: Path) -> None:
+def test_curl_logs_in_and_uploads_with_expect_continue(site: Setting, tmp_path: Path) -> None:
     jar, content = tmp_path / "jar", secrets.token_bytes(2_000_000)
     (tmp_path / "big.bin").write_bytes(content)
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.app.node import run
 from tests.compat.browser import browser, needs_chromium
-from tests.compat.conftest import PASSWORD, SCANS, Site
+from tests.compat.conftest import PASSWORD, SCANS
+from tests.compat.setting import Setting
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are replaced on Linux alone")
@@ -22,38 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are rep
 ACME = {"Cookie": "acct=acme"}
 
 
-@contextmanager
-def rolled_back(site: Site, *scope: str) -> Iterator[None]:
-    command(site, "rollback", *scope)
-    try:
-        yield
-    finally:
-        command(site, "release", *scope)
-
-
-def command(site: Site, *words: str) -> None:
-    done = run(*words, "--state", str(site.node.directory / "state"), "--reason", "a test")
-    assert done.returncode == 0, done.stderr + done.stdout
-
-
-def serving(site: Site) -> set[int]:
-    told = httpx.get(f"{site.node.ops_url}/readyz", trust_env=False).json()
-    return {worker["pid"] for worker in told["workers"] if worker["generation"]}
-
-
-def in_flight(site: Site) -> float:
-    text = httpx.get(f"{site.node.ops_url}/metrics", trust_env=False).text
-    return sum(float(found) for found in re.findall(r"^strangler_requests_in_flight (.*)$", text, re.MULTILINE))
-
-
-def restart(site: Site) -> None:
-    """Replace every worker by a successor."""
-    former = serving(site)
-    site.node.process.send_signal(signal.SIGUSR2)
-    until(lambda: len(now := serving(site)) == len(former) and not now & former, "others serve", 60)
-
-
-def test_a_rollback_takes_the_catalogue_from_datasette_to_django_and_a_release_gives_it_back(site: Site) -> None:
+def test_a_rollback_takes_the_catalogue_from_datasette_to_django_and_a_release_gives_it_back(site: Setting) -> None:
     with httpx.Client(base_url=site.url, trust_env=False, headers=ACME) as client:
 
         def system() -> str:
@@ -64,47 +30,45 @@ def test_a_rollback_takes_the_catalogue_from_datasette_to_django_and_a_release_g
 
         before = system()
         assert before == "datasette"
-        with rolled_back(site, "--area", "catalogue"):
+        with site.rolled_back("--area", "catalogue"):
             assert system() == "django 404"
             assert client.get("/-/versions.json").json()["datasette"], "another area stays"
-            restart(site)
+            site.restart()
             assert system() == "django 404", "a successor knows the latch before its first request"
         assert system() == "datasette"
 
 
-def test_a_download_that_has_begun_at_datasette_runs_to_its_end_through_a_rollback_and_a_restart(site: Site) -> None:
+def test_a_download_that_has_begun_at_datasette_runs_to_its_end_through_a_rollback_and_a_restart(site: Setting) -> None:
     with (
         httpx.Client(base_url=site.url, trust_env=False, headers=ACME) as client,
         client.stream("GET", "/catalogue/scans.csv", params={"_stream": "on"}) as answer,
     ):
         pieces = answer.iter_bytes(1000)
         text = next(pieces)
-        with rolled_back(site):
-            former = serving(site)
-            site.node.process.send_signal(signal.SIGUSR2)
-            until(lambda: serving(site) - former, "a successor serves")
-            until(lambda: in_flight(site) == 1, "it is under way still")
+        with site.rolled_back():
+            former = site.begin_restart()
+            until(lambda: site.metric("strangler_requests_in_flight") == 1, "it is under way still")
             text += b"".join(pieces)
     assert text.count(b"x" * 4000 + b"\r\n") == SCANS
-    until(lambda: not serving(site) & former, "the former worker has ended", 60)
+    site.end_restart(former)
 
 
-def test_who_is_logged_in_to_the_admin_stays_so(site: Site) -> None:
+def test_who_is_logged_in_to_the_admin_stays_so(site: Setting) -> None:
     with httpx.Client(base_url=site.url, trust_env=False, follow_redirects=True) as client:
         page = client.get("/admin/")
         found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
         assert found is not None
         form = {"csrfmiddlewaretoken": found[1], "username": "root", "password": PASSWORD, "next": "/admin/"}
         assert "Site administration" in client.post(page.url, data=form, headers={"Referer": str(page.url)}).text
-        with rolled_back(site):
+        with site.rolled_back():
             assert "Site administration" in client.get("/admin/").text
-            restart(site)
+            site.restart()
             assert "Site administration" in client.get("/admin/").text
         assert "Site administration" in client.get("/admin/").text
 
 
 @needs_chromium
-def test_a_browser_works_in_the_admin_through_both(site: Site, tmp_path: Path) -> None:
+def test_a_browser_works_in_the_admin_through_both(site: Setting, tmp_path: Path) -> None:
     with browser(tmp_path) as tab:
         tab.go(f"{site.url}/admin/login/?next=/admin/")
         tab.ask(
@@ -113,8 +77,8 @@ def test_a_browser_works_in_the_admin_through_both(site: Site, tmp_path: Path) -
             "document.querySelector('#login-form').submit()"
         )
         tab.wait_for("document.readyState == 'complete' && document.title.startsWith('Site administration')")
-        with rolled_back(site):
-            restart(site)
+        with site.rolled_back():
+            site.restart()
             tab.go(f"{site.url}/admin/papers/paper/")
             assert tab.ask("document.title").startswith("Select paper to change")
             assert tab.ask("getComputedStyle(document.querySelector('#header')).display") == "flex", "styled"

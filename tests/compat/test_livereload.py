@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,81 +14,35 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import ClientConnection, connect
 
-from bench.node import LOOPBACK, Node, free_port, node
+from bench.node import LOOPBACK, free_port
 from tests.app.node import run
 from tests.compat.browser import browser, needs_chromium
-from tests.compat.conftest import running
+from tests.compat.setting import Setting, running, setting
 from tests.waiting import until
 
 pytest.importorskip("livereload", reason="livereload isn't installed; `make test` installs it")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="one worker elsewhere")
 
-ROUTES = """\
-version: 1
-backends:
-  legacy: {{url: "{legacy}"}}
-  new: {{url: "{new}"}}
-identity: {{account: ["cookie:acct"]}}
-segments:
-  movers: {{accounts: movers.txt}}
+REST = """\
 rollback_drain: 500ms
 areas:
   pages:
-    routes: [{{path: "/**"}}]
-otherwise: legacy
-"""
-FLAG = """\
-flags:
-  pages:
-    state: ENABLED
-    variants: {new: new, legacy: legacy}
-    defaultVariant: new
-    targeting:
-      if:
-        - {in: [movers, {var: segments}]}
-        - new
-        - fractional: [[new, 100], [legacy, 0]]
+    routes: [{path: "/**"}]
 """
 _words = itertools.count(1)
 
 HELLO = {"command": "hello", "protocols": ["http://livereload.com/protocols/official-7"]}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pages:
-    """Two livereload servers, and the proxy in front of them."""
-
-    node: Node
-    legacy: str
-    new: str
-
-    @contextmanager
-    def socket(self, account: str = "acme") -> Iterator[ClientConnection]:
-        """What livereload.js opens."""
-        where = self.node.url.replace("http", "ws", 1) + "/livereload"
-        with connect(where, additional_headers={"Cookie": f"acct={account}"}, proxy=None) as found:
-            found.send(json.dumps(HELLO))
-            assert json.loads(found.recv(timeout=20))["serverName"] == "livereload-tornado"
-            found.send(json.dumps({"command": "info", "url": self.node.url}))
-            yield found
-
-    def command(self, *words: str) -> None:
-        done = run(*words, "--state", str(self.node.directory / "state"), "--reason", "a test")
-        assert done.returncode == 0, done.stderr + done.stdout
-
-    def metric(self, name: str) -> float:
-        text = httpx.get(f"{self.node.ops_url}/metrics", trust_env=False).text
-        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
-
-    def serving(self) -> set[int]:
-        told = httpx.get(f"{self.node.ops_url}/readyz", trust_env=False).json()
-        return {worker["pid"] for worker in told["workers"] if worker["generation"]}
-
-    def restart(self) -> None:
-        """Replace every worker by a successor."""
-        former = self.serving()
-        self.node.process.send_signal(signal.SIGUSR2)
-        until(lambda: len(now := self.serving()) == len(former) and not now & former, "others serve", 60)
+@contextmanager
+def socket_of(pages: Setting, account: str = "acme") -> Iterator[ClientConnection]:
+    """What livereload.js opens."""
+    where = pages.url.replace("http", "ws", 1) + "/livereload"
+    with connect(where, additional_headers={"Cookie": f"acct={account}"}, proxy=None) as found:
+        found.send(json.dumps(HELLO))
+        assert json.loads(found.recv(timeout=20))["serverName"] == "livereload-tornado"
+        found.send(json.dumps({"command": "info", "url": pages.url}))
+        yield found
 
 
 def reload_at(url: str, path: str) -> None:
@@ -123,7 +75,7 @@ def last_of(socket: ClientConnection) -> ConnectionClosedError:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     here = tmp_path_factory.mktemp("livereload")
     urls = {name: f"http://{LOOPBACK}:{free_port()}" for name in ("legacy", "new")}
     with ExitStack() as stack:
@@ -134,50 +86,45 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
             command = [sys.executable, "-c", "from livereload.cli import main; main()"]
             port = url.rpartition(":")[2]
             stack.enter_context(running([*command, "--port", port, str(site)], {}, here / name, url))
-        config = here / "proxy"
-        (config / "flags").mkdir(parents=True)
-        (config / "flags" / "pages.flagd.yaml").write_text(FLAG)
-        (config / "movers.txt").write_text("acme\n")
-        (config / "routes.yaml").write_text(ROUTES.format(**urls))
-        served = stack.enter_context(node(config, options=["--workers", "2", "--drain", "2"]))
-        yield Pages(node=served, **urls)
+        front = setting(
+            here / "proxy", **urls, area="pages", rest=REST, share=100, options=["--workers", "2", "--drain", "2"]
+        )
+        yield stack.enter_context(front)
 
 
-def test_a_rollback_moves_its_sockets_to_legacy_and_a_release_lets_them_come_back(pages: Pages) -> None:
-    with pages.socket("acme") as mover, pages.socket("other") as other:
-        assert is_at(mover, pages.new)
-        assert is_at(other, pages.new)
+def test_a_rollback_moves_its_sockets_to_legacy_and_a_release_lets_them_come_back(pages: Setting) -> None:
+    with socket_of(pages) as mover, socket_of(pages, "other") as other:
+        assert is_at(mover, pages.new_url)
+        assert is_at(other, pages.new_url)
         pages.command("rollback", "--segment", "movers")
         try:
             lost = last_of(mover)
             assert (lost.rcvd, lost.sent) == (None, None)  # no Close frame: code 1006
-            assert is_at(other, pages.new), "only what is in scope ends"
-            with pages.socket("acme") as back:
-                assert is_at(back, pages.legacy)
+            assert is_at(other, pages.new_url), "only what is in scope ends"
+            with socket_of(pages) as back:
+                assert is_at(back, pages.legacy_url)
                 pages.command("release", "--segment", "movers")
-                assert is_at(back, pages.legacy), "nothing on legacy ends"
+                assert is_at(back, pages.legacy_url), "nothing on legacy ends"
         finally:
             run("release", "--segment", "movers", "--state", str(pages.node.directory / "state"), "--reason", "over")
-        with pages.socket("acme") as again:
-            assert is_at(again, pages.new)
+        with socket_of(pages) as again:
+            assert is_at(again, pages.new_url)
     until(lambda: pages.metric("strangler_tunnels_open") == 0, "nothing stays open")
 
 
-def test_a_rolling_restart_lets_sockets_live_until_their_worker_has_drained(pages: Pages) -> None:
-    with pages.socket() as socket:
-        former = pages.serving()
-        pages.node.process.send_signal(signal.SIGUSR2)
-        until(lambda: pages.serving() - former, "a successor serves")
-        assert is_at(socket, pages.new), "it lives on while its worker drains"
+def test_a_rolling_restart_lets_sockets_live_until_their_worker_has_drained(pages: Setting) -> None:
+    with socket_of(pages) as socket:
+        former = pages.begin_restart()
+        assert is_at(socket, pages.new_url), "it lives on while its worker drains"
         last_of(socket)
-        until(lambda: len(now := pages.serving()) == len(former) and not now & former, "others serve", 60)
-        with pages.socket() as back:
-            assert is_at(back, pages.new)
+        pages.end_restart(former)
+        with socket_of(pages) as back:
+            assert is_at(back, pages.new_url)
     assert pages.metric('strangler_faults_total{party="new"') == 0
 
 
 @needs_chromium
-def test_the_script_in_a_browser_finds_its_way_back_by_itself(pages: Pages, tmp_path: Path) -> None:
+def test_the_script_in_a_browser_finds_its_way_back_by_itself(pages: Setting, tmp_path: Path) -> None:
     with browser(tmp_path) as tab:
 
         def loaded_again(url: str, title: str) -> None:
@@ -190,15 +137,15 @@ def test_the_script_in_a_browser_finds_its_way_back_by_itself(pages: Pages, tmp_
             reload_at(url, "/index.html")
             return True
 
-        tab.go(f"{pages.node.url}/")
+        tab.go(f"{pages.url}/")
         assert tab.ask("document.title") == "new"
-        loaded_again(pages.new, "new")
+        loaded_again(pages.new_url, "new")
         pages.command("rollback")
         try:
-            loaded_again(pages.legacy, "legacy")
+            loaded_again(pages.legacy_url, "legacy")
             pages.restart()
-            loaded_again(pages.legacy, "legacy")
+            loaded_again(pages.legacy_url, "legacy")
         finally:
             pages.command("release")
-        tab.go(f"{pages.node.url}/")
-        loaded_again(pages.new, "new")
+        tab.go(f"{pages.url}/")
+        loaded_again(pages.new_url, "new")

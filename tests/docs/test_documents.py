@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -74,3 +75,11 @@ def test_every_file_of_the_code_that_the_architecture_names_is_there() -> None:
     named = set(re.findall(r"`(proxy/[\w/.]+)`", (ROOT / "docs" / "architecture.md").read_text()))
     assert len(named) > 20
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_the_lock_of_javascript_names_a_hash_for_every_package_and_no_registry() -> None:
+    lock = json.loads((ROOT / "tests" / "compat" / "node" / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert "node_modules/ws" in packages
+    assert [name for name, package in packages.items() if not package["integrity"].startswith("sha512-")] == []
+    assert [name for name, package in packages.items() if "resolved" in package] == []
