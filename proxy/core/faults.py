@@ -52,6 +52,8 @@ class Kind(StrEnum):
     CUT = "cut"  # the connection ended before the message did
     LEFT = "left"  # the client hung up
     UNREACHABLE = "unreachable"  # no connection could be made
+    UNTRUSTED = "untrusted"  # a backend's certificate is expired, of nobody we trust, or for another host
+    HANDSHAKE = "handshake"  # no TLS could be agreed on, for any other reason
     BUSY = "busy"  # as many requests in flight as are allowed
     DRAINED = "drained"  # this process had to end first
     FROZEN = "frozen"  # writes are held up while data is moved
@@ -86,7 +88,7 @@ class Fault(NamedTuple):
                 return 408 if self.party is Party.CLIENT else 504
             case Kind.LEFT:
                 return CLIENT_LEFT
-            case Kind.CUT | Kind.UNREACHABLE:
+            case Kind.CUT | Kind.UNREACHABLE | Kind.UNTRUSTED | Kind.HANDSHAKE:
                 return 502
             case Kind.BUSY | Kind.DRAINED | Kind.FROZEN | Kind.ROLLED_BACK:
                 return 503

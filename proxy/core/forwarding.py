@@ -115,13 +115,16 @@ class RequestEditor:
         plain = plain_name(name)
         return self._drops(name) or plain in self._untold or plain.startswith(_FORWARDED) or plain in _END_TO_END
 
-    def write(self, head: RequestHead, target: bytes, *, address: bytes, authority: bytes, request_id: bytes) -> bytes:
+    def write(
+        self, head: RequestHead, target: bytes, *, address: bytes, scheme: bytes, authority: bytes, request_id: bytes
+    ) -> bytes:
         """The head as the backend gets it, final CRLF CRLF included.
 
         Args:
             head: the request's head.
             target: the target to ask for; differs from the head's when the route rewrites.
             address: the peer's IP address.
+            scheme: of the peer's connection.
             authority: the endpoint's, for the Host that an HTTP/1.0 client left out.
             request_id: the exchange's.
 
@@ -142,7 +145,6 @@ class RequestEditor:
         values = head.values
         host = head.host
         came_from = address
-        scheme = b"http"
         if self._trusted:
             if b"x-forwarded-for" in values:
                 came_from = b", ".join([*head.all(b"x-forwarded-for"), address])

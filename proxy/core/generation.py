@@ -18,6 +18,7 @@ from proxy.core.plan import (
     BackendSpec,
     Flag,
     Identity,
+    Listener,
     Register,
     Route,
     Segment,
@@ -53,6 +54,7 @@ class Generation:
         self.now_s: Callable[[], float] = now_s
         self.settings: Settings
         self.identity: Identity
+        self.listener = Listener()
         self.backends: dict[Backend, BackendSpec] = {}
         self.areas: dict[str, Area] = {}
         self.routes: dict[str, LiveRoute] = {}
@@ -177,6 +179,8 @@ class _Builder:
                 made.backends[record.name] = record
             case Identity():
                 self._add_identity(record)
+            case Listener():
+                made.listener = record
             case Settings():
                 if (record.format, record.bucketing) != (FORMAT, BUCKETING):
                     raise ValueError(f"the plan has format {record.format}, bucketing {record.bucketing}")

@@ -1,6 +1,6 @@
 """The plan: one configuration as canonical data, the only thing that control hands to workers.
 
-A plan is text, one JSON record a line, in this order: settings, identity, backends, tables, segments,
+A plan is text, one JSON record a line, in this order: settings, identity, listener, backends, tables, segments,
 areas, routes (file order: it decides between equals), flags. Its name is the SHA-256 of those bytes. Encoding is
 canonical: fields in declaration order, defaults left out, mappings as the config layer ordered them.
 
@@ -23,6 +23,9 @@ FORMAT = 1
 
 ROLLBACK_DRAIN_S: Final = 10.0
 """Short against the wait of a person who rolled back, long enough for ten thousand clients not to come back at once."""
+
+HANDSHAKE_S: Final = 10.0
+"""HAProxy's and Envoy's order of size (`timeout http-request`, `transport_socket_connect_timeout`: 10 s); nginx has 60 s."""
 
 Logic = Any
 """A JsonLogic expression as JSON data: text, number, bool, null, list, or one-key mapping."""
@@ -70,17 +73,58 @@ class Identity(_Record, frozen=True, kw_only=True, tag="identity"):
     region: tuple[Source, ...] = ()
 
 
+class Pem(_Part, frozen=True, kw_only=True):
+    """A file of certificates, or a private key: never its content, which stays in the state directory's `files/`."""
+
+    file: str  # as written in routes.yaml
+    digest: str  # SHA-256 of its bytes, in hex
+
+
+class KeyPair(_Part, frozen=True, kw_only=True):
+    """A certificate with its chain, and its private key."""
+
+    certificate: Pem
+    key: Pem
+    names: tuple[str, ...] = ()  # of hosts, lower-case, `*.shop.example` for one label; for a choice by SNI
+
+
+class ListenerTls(_Part, frozen=True, kw_only=True):
+    """How clients are met over TLS; the first certificate serves who asks for none of the others' names."""
+
+    certificates: tuple[KeyPair, ...]
+    client_ca: Pem | None = None  # whose certificates a client must have; None: none is asked for
+    minimum: Literal["1.2", "1.3"] = "1.2"
+
+
+class Listener(_Record, frozen=True, kw_only=True, tag="listener"):
+    """What connections of clients begin with; without any of it they begin with HTTP."""
+
+    tls: ListenerTls | None = None
+    handshake_s: float = HANDSHAKE_S  # for the PROXY header and the TLS handshake together
+    proxy_protocol_from: tuple[str, ...] = ()  # CIDR: peers that tell by PROXY protocol who connected to them
+
+
+class BackendTls(_Part, frozen=True, kw_only=True):
+    """How the `https://` endpoints of a backend are met."""
+
+    ca: Pem | None = None  # None: the system's
+    pair: KeyPair | None = None  # what we show when we are asked who we are
+    server_name: str | None = None  # asked for by SNI, and held against the certificate; None: the endpoint's host
+    verify: bool = True
+
+
 class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     """How one of the two systems is reached. Seconds; `max_in_flight` is per node, None is unlimited."""
 
     name: Backend
-    urls: tuple[str, ...]  # http://host:port, no path
+    urls: tuple[str, ...]  # http://host:port or https://host:port, no path
     timeout_s: float = 20.0  # longest silence while waiting for the head or the next byte
     connect_s: float = 2.0
     total_s: float | None = None
     max_in_flight: int | None = None
     headers_set: tuple[tuple[str, str], ...] = ()  # values already read from file: and env:
     headers_remove: tuple[str, ...] = ()
+    tls: BackendTls | None = None  # None: as a BackendTls without anything written
     place: str
 
 
@@ -172,7 +216,7 @@ class Flag(_Record, frozen=True, kw_only=True, tag="flag"):
     managed: bool = False  # the shape that `canary` writes (docs/flags.md)
 
 
-Record = Settings | Identity | BackendSpec | TableRef | Register | Segment | Area | Route | Flag
+Record = Settings | Identity | Listener | BackendSpec | TableRef | Register | Segment | Area | Route | Flag
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -183,6 +227,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     identity: Identity
+    listener: Listener = Listener()
     backends: tuple[BackendSpec, ...]  # legacy, new
     tables: tuple[TableRef, ...] = ()
     register: Register | None = None
@@ -195,6 +240,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Every record in canonical order."""
         yield self.settings
         yield self.identity
+        if self.listener != Listener():
+            yield self.listener
         yield from self.backends
         yield from self.tables
         if self.register is not None:
@@ -248,9 +295,11 @@ def gather(records: Iterable[Record]) -> Plan:
     except (KeyError, ValueError):
         raise ValueError("a plan has exactly one settings and one identity record") from None
     register = kinds.get(Register, [None])
+    (listener,) = kinds.get(Listener, [Listener()])
     return Plan(
         settings=settings,
         identity=identity,
+        listener=listener,
         backends=tuple(kinds.get(BackendSpec, ())),
         tables=tuple(kinds.get(TableRef, ())),
         register=register[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, cast
 
 from proxy.core.override import override
@@ -104,3 +105,25 @@ class BackendConnection(asyncio.Protocol):
         """End at once, whatever was under way; nobody is told."""
         self.exchange = None
         self.transport.abort()
+
+
+class SecureBackendConnection(BackendConnection):
+    """One connection to one endpoint, over TLS.
+
+    A FIN without `close_notify` is no end but a cut, which anybody on the way can make: uvloop tells it as `connection_lost`
+    without `eof_received`, so an answer that ends with its connection counts as cut (RFC 9112 §9.8).
+    """
+
+    __slots__ = ()
+
+    @override
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False  # TLS as Python offers it has no half-close
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, ssl.SSLError):
+            # With TLS 1.3 a backend that wants a client's certificate says so after the handshake is over for us.
+            self.endpoint.reach.broke(exc)
+        super().connection_lost(exc)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
-
 _MALFORMED: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.MALFORMED)
 _LATE: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.TIMEOUT)
 
@@ -63,9 +62,10 @@ class ClientConnection(asyncio.Protocol):
         "writable",
     )
 
+    scheme = b"http"  # of what it asks for
     transport: asyncio.Transport
 
-    def __init__(self, traffic: Traffic) -> None:
+    def __init__(self, traffic: Traffic, address: str = "") -> None:
         self._traffic = traffic
         self._exchange: Exchange | Tunnel | None = None
         self._wiring: Wiring | None = None
@@ -77,7 +77,7 @@ class ClientConnection(asyncio.Protocol):
         self._body_held = False
         self._awaits_turn = False
         self._resets = False  # closing is a reset, until the answer that it would end is written whole
-        self._address_text = ""
+        self._address_text = address  # as a PROXY header told it; else the peer's
         self.address = b""
         self.trusted = False
         self.writable = True
@@ -91,8 +91,8 @@ class ClientConnection(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast("asyncio.Transport", transport)  # uvloop's isn't one by inheritance
-        peer = transport.get_extra_info("peername")
-        self._address_text = peer[0] if isinstance(peer, tuple) else ""
+        if not self._address_text and isinstance(peer := transport.get_extra_info("peername"), tuple):
+            self._address_text = peer[0]
         self.address = self._address_text.encode()
         self._since_tick = self._traffic.tick
         transport.set_write_buffer_limits(high=WATER_BYTES)

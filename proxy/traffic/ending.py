@@ -54,6 +54,7 @@ class Ending:
         "_outlet",
         "_peer_trusted",
         "_replay",
+        "_scheme",
         "_stalled_bytes",
         "_upload",
         "client",
@@ -93,6 +94,7 @@ class Ending:
         self.wiring = wiring
         self.head = head
         self._address = client.address
+        self._scheme = client.scheme
         self._peer_trusted = client.trusted
         self._began_tick = self._moved_tick = traffic.tick
         self.started_s = time.monotonic()

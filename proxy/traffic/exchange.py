@@ -109,6 +109,7 @@ class Exchange(Answering):
                 head,
                 forward_target(decision, head.target),
                 address=self._address,
+                scheme=self._scheme,
                 authority=outlet.authority,
                 request_id=self.request_id,
             )
@@ -187,10 +188,10 @@ class Exchange(Answering):
             self._peer_trusted = self.client.trust_in(self.wiring)
         self._route()
 
-    def unreachable(self, endpoint: Endpoint, *, timed_out: bool) -> None:
+    def unreachable(self, endpoint: Endpoint, kind: Kind) -> None:
         """No connection could be made: ask the next endpoint, if there is one."""
         outlet = self._outlet
-        fault = Fault(outlet.party, Stage.CONNECT, Kind.TIMEOUT if timed_out else Kind.UNREACHABLE)
+        fault = Fault(outlet.party, Stage.CONNECT, kind)
         if self.over:
             self.traffic.telemetry.fault(fault, outlet.backend)
             return

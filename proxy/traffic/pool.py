@@ -9,29 +9,34 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import ssl
 import time
 from collections.abc import Sequence
 from socket import gaierror
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from proxy.core.faults import Kind
 from proxy.core.model import Backend
 from proxy.core.plan import BackendSpec
-from proxy.traffic.backend import BackendConnection
+from proxy.traffic.backend import BackendConnection, SecureBackendConnection
 from proxy.traffic.limits import WATER_BYTES, ticks
 from proxy.traffic.reach import Reach
 
 if TYPE_CHECKING:
     from proxy.traffic.exchange import Exchange
     from proxy.traffic.telemetry import Telemetry
+    from proxy.traffic.tls import BackendContext
 
 _AVOIDED_S: Final = 1.0  # an endpoint that couldn't be reached is asked last for so long
-_DEFAULT_PORT: Final = 80
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_MARGIN_S: Final = 60.0  # above our own deadline, which is the one that ends a handshake
+_SHUTDOWN_S: Final = 5.0  # for a backend to answer our close_notify, as long as for a client
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Endpoint:
-    """One URL of a backend, with its connections.
+    """One URL of a backend, with its connections, all of them in plain text or made with one TLS context.
 
     Attributes:
         in_flight: exchanges it is lent to or that wait for a connection to it.
@@ -50,15 +55,17 @@ class Endpoint:
         "in_flight",
         "port",
         "reach",
+        "tls",
         "url",
     )
 
-    def __init__(self, backend: Backend, url: str, telemetry: Telemetry) -> None:
+    def __init__(self, backend: Backend, url: str, telemetry: Telemetry, tls: BackendContext | None = None) -> None:
         parts = urlsplit(url)
         self.backend = backend
         self.url = url
         self.host = parts.hostname or ""
-        self.port = parts.port or _DEFAULT_PORT
+        self.port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        self.tls = tls
         self.in_flight = 0
         self.avoided_until_tick = 0
         self.gone = False
@@ -194,7 +201,7 @@ class Pool:
                 tick = exchange.traffic.tick
                 endpoint.avoided_until_tick = tick + ticks(_AVOIDED_S)
                 endpoint.reach.failed(error, tick, connect_s=self._connect_s, alone=len(self._endpoints) == 1)
-                exchange.unreachable(endpoint, timed_out=isinstance(error, TimeoutError))
+                exchange.unreachable(endpoint, _kind_of(error))
             else:
                 endpoint.avoided_until_tick = 0
                 endpoint.reach.made()
@@ -212,10 +219,29 @@ async def _open(endpoint: Endpoint) -> tuple[asyncio.Transport, BackendConnectio
         OSError: none can be made.
     """
     loop = asyncio.get_running_loop()
+    tls = endpoint.tls
     try:
-        return await loop.create_connection(lambda: BackendConnection(endpoint), endpoint.host, endpoint.port)
+        if tls is None:
+            return await loop.create_connection(lambda: BackendConnection(endpoint), endpoint.host, endpoint.port)
+        return await loop.create_connection(
+            lambda: SecureBackendConnection(endpoint),
+            endpoint.host,
+            endpoint.port,
+            ssl=tls.context,
+            server_hostname=tls.made_of.server_name or endpoint.host,
+            ssl_handshake_timeout=_MARGIN_S,
+            ssl_shutdown_timeout=_SHUTDOWN_S,
+        )
     except UnicodeError as error:  # a name that can't stand in DNS
         raise OSError(str(error)) from error
+
+
+def _kind_of(error: OSError) -> Kind:
+    if isinstance(error, TimeoutError):
+        return Kind.TIMEOUT
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Kind.UNTRUSTED
+    return Kind.HANDSHAKE if isinstance(error, ssl.SSLError) else Kind.UNREACHABLE
 
 
 def _no_descriptor_left(error: OSError) -> bool:

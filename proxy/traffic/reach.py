@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import ssl
 from typing import TYPE_CHECKING, Final
 
 from proxy.traffic.limits import ticks
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from proxy.core.model import Backend
 
 _AT_MOST_EVERY_S: Final = 10.0  # a backend that takes one connection and refuses the next mustn't fill the disk
+
+_ITS_OWN: Final = "if it is its own, or your company's, name the certificate in the backend's tls: {ca: FILE}"
+_OTHER_NAME: Final = "if that host is right all the same, name the one in the certificate in tls: {server_name: HOST}"
+_REMEDIES: Final = {
+    9: "is this machine's clock right?",
+    10: "the system behind needs a new one",
+    18: _ITS_OWN,
+    19: _ITS_OWN,
+    20: _ITS_OWN,
+    21: _ITS_OWN,
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
 
 _log = logging.getLogger("backend")
 
@@ -47,6 +61,10 @@ class Reach:
         then = f"requests to it are answered {status}" if alone else "its other endpoints are asked first"
         _log.error("%s can't be reached (%s); %s", self._who, _why(error, connect_s), then)
 
+    def broke(self, error: ssl.SSLError) -> None:
+        """TLS failed on a connection that had been made."""
+        _log.error("%s broke the TLS connection (%s)", self._who, tls_words(error))
+
     def made(self) -> None:
         """A connection was made."""
         if self._told:
@@ -58,6 +76,22 @@ def _why(error: OSError, connect_s: float) -> str:
     """The cause in the words of the system, whichever event loop wrapped it."""
     if isinstance(error, TimeoutError):
         return f"no connection within {connect_s:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate isn't trusted: {_flaw(error)}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {tls_words(error)}"
     if isinstance(error, socket.gaierror) or not error.errno:
         return str(error.strerror or error)
     return os.strerror(error.errno).lower()
+
+
+def _flaw(error: ssl.SSLCertVerificationError) -> str:
+    """What is wrong with a certificate, and what can be done, by OpenSSL's number for it (x509_vfy.h)."""
+    told = error.verify_message.rstrip(".")
+    remedy = _REMEDIES.get(error.verify_code)
+    return f"{told[:1].lower()}{told[1:]}" + (f"; {remedy}" if remedy else "")
+
+
+def tls_words(error: ssl.SSLError) -> str:
+    """OpenSSL's reason, without the numbers around it."""
+    return (error.reason or str(error)).lower().replace("_", " ")

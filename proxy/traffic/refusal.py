@@ -16,6 +16,8 @@ _EXPLAINED: Final = {
     Kind.CUT: "the connection ended before the answer did",
     Kind.LEFT: "the client hung up",
     Kind.UNREACHABLE: "no connection could be made",
+    Kind.UNTRUSTED: "the certificate of a system behind this proxy can't be trusted",
+    Kind.HANDSHAKE: "no TLS could be agreed on with a system behind this proxy",
     Kind.BUSY: "as many requests are in flight as are allowed",
     Kind.DRAINED: "this process is ending",
     Kind.FROZEN: "writes stand still for a moment, while data is moved",

@@ -14,10 +14,12 @@ from proxy.core.freeze import freezing, writes
 from proxy.core.model import Backend
 from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
+from proxy.traffic.entrance import Entrance, Terms
 from proxy.traffic.lasting import Lasting
 from proxy.traffic.limits import TICK_S, Limits, ticks
 from proxy.traffic.pool import Endpoint, Load, Pool
 from proxy.traffic.telemetry import Telemetry
+from proxy.traffic.tls import PLAIN, BackendContext, Credentials
 from proxy.traffic.tunnel import Tunnel
 from proxy.traffic.wiring import Wiring
 
@@ -47,8 +49,10 @@ class Traffic:
         latch: gives the rollbacks in force, the same object as long as nothing changed.
         share_of_node: how many workers share the node's limits.
         limits: of clients and connections.
+        credentials: what TLS of the generation needs.
 
     Attributes:
+        credentials: of the generation in force.
         in_flight: exchanges that have begun and are not over, those without a client included.
         tick: counts deadlines' sweeps; time as far as they are concerned.
         wiring: what a request that begins now lives in.
@@ -64,6 +68,7 @@ class Traffic:
         latch: Callable[[], LiveLatch],
         share_of_node: int = 1,
         limits: Limits | None = None,
+        credentials: Credentials = PLAIN,
     ) -> None:
         self.limits = limits = limits or Limits()
         self.latch = latch
@@ -86,29 +91,33 @@ class Traffic:
         self._log = log
         self._share_of_node = share_of_node
         self._clients: set[ClientConnection] = set()
-        self._endpoints: dict[tuple[Backend, str], Endpoint] = {}
+        self._endpoints: dict[tuple[Backend, str, BackendContext | None], Endpoint] = {}
         self._loads = {backend: Load() for backend in Backend}
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[tuple[asyncio.Server, socket.socket]] = []
+        self._entrances: list[tuple[Entrance, socket.socket]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         # Ids needn't be secret, only different between workers and restarts: half random, half counted.
         self._id_prefix = b"%016x" % random.SystemRandom().getrandbits(64)
         self._id = 0
         self.wiring: Wiring
-        self.swap(generation)
+        self.credentials: Credentials
+        self.swap(generation, credentials)
 
-    def swap(self, generation: Generation) -> None:
+    def swap(self, generation: Generation, credentials: Credentials = PLAIN) -> None:
         """Let requests that begin from now on live in another generation; those in flight keep theirs."""
-        endpoints: dict[tuple[Backend, str], Endpoint] = {}
+        endpoints: dict[tuple[Backend, str, BackendContext | None], Endpoint] = {}
         pools = {}
         for backend, spec in generation.backends.items():
-            for url in spec.urls:
-                kept = self._endpoints.get((backend, url))
-                endpoints[backend, url] = kept or Endpoint(backend, url, self.telemetry)
+            # Another certificate or authority means other connections: what was trusted then needn't be trusted now.
+            names = [(backend, url, credentials.for_endpoint(backend, url)) for url in spec.urls]
+            for name in names:
+                kept = self._endpoints.get(name)
+                endpoints[name] = kept or Endpoint(backend, name[1], self.telemetry, name[2])
             pools[backend] = Pool(
                 spec,
-                [endpoints[backend, url] for url in spec.urls],
+                [endpoints[name] for name in names],
                 self._loads[backend],
                 share_of_node=self._share_of_node,
                 tasks=self._tasks,
@@ -118,6 +127,9 @@ class Traffic:
         self._endpoints = endpoints
         for endpoint in gone:
             endpoint.retire()
+        self.credentials = credentials
+        self._terms = Terms(generation.listener, credentials)
+        self._open_entrances()
         self.lasting.look()
 
     def latch_changed(self) -> None:
@@ -127,12 +139,26 @@ class Traffic:
     async def listen(self, sock: socket.socket) -> None:
         """Accept from an inherited listening socket; `drain` closes it, since an open one keeps on queueing."""
         loop = asyncio.get_running_loop()
-        own = sock.dup()
-        own.setblocking(False)
-        server = await loop.create_server(lambda: ClientConnection(self), sock=own, backlog=_BACKLOG)
-        self._servers.append((server, sock))
+        if self._terms.guarded:
+            sock.listen(_BACKLOG)
+            self._entrances.append((Entrance(self, sock, self._terms), sock))
+        else:
+            own = sock.dup()
+            own.setblocking(False)
+            server = await loop.create_server(lambda: ClientConnection(self), sock=own, backlog=_BACKLOG)
+            self._servers.append((server, sock))
         if self._timer is None:
             self._timer = loop.call_later(TICK_S, self._sweep)
+
+    def _open_entrances(self) -> None:
+        """Let the next connections begin as the generation says. Who accepts by hand goes on so: a plain server can wait."""
+        if self._terms.guarded and self._servers:
+            servers, self._servers = self._servers, []
+            for server, sock in servers:
+                server.close()
+                self._entrances.append((Entrance(self, sock, self._terms), sock))
+        for entrance, _ in self._entrances:
+            entrance.terms = self._terms
 
     async def drain(self, timeout_s: float) -> None:
         """Stop: accept what is queued, close what is idle, let what is in flight end, then close.
@@ -145,6 +171,9 @@ class Traffic:
             server.close()
         for _, sock in servers:
             await self._accept_queued(sock)
+            sock.close()
+        for entrance, sock in self._entrances:
+            entrance.close()
             sock.close()
         self.draining = True
         for client in list(self._clients):
@@ -163,7 +192,7 @@ class Traffic:
             client.drained()
         for endpoint in self._endpoints.values():
             endpoint.retire()
-        tasks = list(self._tasks)
+        tasks = [*self._tasks, *(task for entrance, _ in self._entrances for task in entrance.greeting)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -205,6 +234,10 @@ class Traffic:
         self.telemetry.client_closed()
         if not self._clients:
             self._tell_emptied()
+
+    def greeted(self) -> None:
+        """A connection that was accepted is a client now, or isn't."""
+        self._tell_emptied()
 
     def tunnel_opened(self, tunnel: Tunnel) -> None:
         """An exchange became a tunnel."""
@@ -295,7 +328,7 @@ class Traffic:
         return writing, tunnelling
 
     def _nothing_left(self) -> bool:
-        return not self._clients and not self.orphans
+        return not self._clients and not self.orphans and not any(one.greeting for one, _ in self._entrances)
 
     def _tell_emptied(self) -> None:
         if self.draining and self._nothing_left():

@@ -138,7 +138,10 @@ class Tunnel:
         self.closed_by = self.closed_by or party
         self._moved_tick = self.exchange.traffic.tick
         if not transport.is_closing():
-            transport.write_eof()
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()  # TLS: writes what waits and says `close_notify`, which is the end of both directions
         self._end_if_done()
 
     def _end_if_done(self) -> None:

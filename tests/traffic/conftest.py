@@ -34,7 +34,7 @@ def start(legacy: RawBackend, new: RawBackend, tmp_path: Path) -> Iterator[Calla
     with ExitStack() as stack:
 
         def go(**options: Any) -> Node:
-            node_options = {name: options.pop(name) for name in ("limits", "share") if name in options}
+            node_options = {name: options.pop(name) for name in ("limits", "share", "path_of") if name in options}
             plan = a_plan(options.pop("legacy", legacy.url), options.pop("new", new.url), **options)
             node = Node(plan, log=tmp_path / "access.log", **node_options)
             stack.callback(node.close)

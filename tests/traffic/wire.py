@@ -20,10 +20,11 @@ from proxy.core.counters import PAGE_BYTES, Counters
 from proxy.core.covering import NOTHING_ROLLED_BACK, LiveLatch
 from proxy.core.generation import Generation, assemble
 from proxy.core.model import Backend
-from proxy.core.plan import Area, BackendSpec, Identity, Plan, Route, encode_plan, new_settings, plan_name
+from proxy.core.plan import Area, BackendSpec, Identity, Listener, Plan, Route, encode_plan, new_settings, plan_name
 from proxy.traffic.limits import Limits
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
+from proxy.traffic.tls import PathOf, load_credentials
 
 T = TypeVar("T")
 
@@ -74,8 +75,14 @@ class Wire:
 
     def exactly(self, count: int) -> bytes:
         """So many bytes."""
-        while len(self.buffer) < count:
+        pieces = [self.buffer]
+        missing = count - len(self.buffer)
+        while missing > 0:
+            self.buffer = b""
             self._more()
+            pieces.append(self.buffer)
+            missing -= len(self.buffer)
+        self.buffer = b"".join(pieces)
         found, self.buffer = self.buffer[:count], self.buffer[count:]
         return found
 
@@ -164,6 +171,7 @@ def a_plan(
     routes: tuple[Route, ...] = (),
     areas: tuple[Area, ...] = (),
     identity: Identity | None = None,
+    listener: Listener | None = None,
     legacy_options: dict[str, Any] | None = None,
     new_options: dict[str, Any] | None = None,
     **settings: Any,
@@ -174,6 +182,7 @@ def a_plan(
     return Plan(
         settings=new_settings(otherwise=Backend.LEGACY, **settings),
         identity=identity or Identity(),
+        listener=listener or Listener(),
         backends=(
             _backend(Backend.LEGACY, legacy, legacy_options or {}),
             _backend(Backend.NEW, new, new_options or {}),
@@ -207,11 +216,20 @@ def build(plan: Plan, number: int = 1) -> Generation:
 class Node:
     """The real traffic path on a loop of its own, in a thread, so that tests read from top to bottom."""
 
-    def __init__(self, plan: Plan, *, log: Path | None = None, limits: Limits | None = None, share: int = 1) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        log: Path | None = None,
+        limits: Limits | None = None,
+        share: int = 1,
+        path_of: PathOf = Path,
+    ) -> None:
         self.log_path = log
         self._log = None if log is None else AccessLog(log, b"key")
         self._limits = limits
         self._share = share
+        self._path_of = path_of
         self.counters = Counters(memoryview(bytearray(PAGE_BYTES)))
         self.latch: LiveLatch = NOTHING_ROLLED_BACK
         self.listening = socket.create_server(("127.0.0.1", 0))
@@ -223,15 +241,23 @@ class Node:
         self.run(self._start(plan))
 
     async def _start(self, plan: Plan) -> None:
+        generation = build(plan)
         self.traffic = Traffic(
-            build(plan),
+            generation,
             counters=self.counters,
             log=self._log,
             latch=lambda: self.latch,
             limits=self._limits,
             share_of_node=self._share,
+            credentials=load_credentials(generation, self._path_of),
         )
         await self.traffic.listen(self.listening)
+
+    def swap(self, plan: Plan, number: int = 2) -> None:
+        """Put another plan in force, as a worker does."""
+        generation = build(plan, number)
+        credentials = load_credentials(generation, self._path_of, self.traffic.credentials)
+        self.do(lambda: self.traffic.swap(generation, credentials))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the node's loop."""
