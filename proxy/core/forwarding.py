@@ -17,10 +17,10 @@ worked out once for each sequence of names (a *shape*), and looked up after that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, TypeVar
 
-from proxy.core.message import CHUNKED, BadMessage, RequestHead
+from proxy.core.message import CHUNKED, BadMessage, Head, RequestHead
 from proxy.core.websocket import SWITCH_LINES, websocket_key
 
 _W = TypeVar("_W")
@@ -59,6 +59,14 @@ def keep_way(ways: dict[tuple[bytes, ...], _W], names: tuple[bytes, ...], way: _
         if len(ways) >= SHAPES_KEPT:
             ways.clear()
         ways[names] = way
+
+
+def nominated(head: Head, withholds: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+    """`withholds` for the trailer fields of a message: those that its `Connection` names stay here too (RFC 9110 §7.6.1)."""
+    options = head.connection
+    if options <= _KNOWN_OPTIONS:
+        return withholds
+    return lambda name: name in options or withholds(name)
 
 
 def well_formed_request_id(value: bytes | None) -> bool:

@@ -321,6 +321,8 @@ def _origin_form(head: RequestHead, target: bytes) -> bytes:
     authority, path = rest[:cut], rest[cut:]
     if not authority or authority.lower() != head.host.lower():
         raise BadMessage("the target's authority differs from Host")
+    if not path and head.method == b"OPTIONS":
+        return b"*"  # RFC 9112 §3.2.4: it asks about the server, and whoever forwards it last says so
     return path if path[:1] == b"/" else b"/" + path
 
 

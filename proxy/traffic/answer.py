@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.core.body import Relay
 from proxy.core.faults import Kind, Stage
+from proxy.core.forwarding import nominated
 from proxy.core.message import AnswerHead, BadMessage, read_answer_head
 from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, websocket_key
 from proxy.traffic.ending import Ending
@@ -141,7 +142,8 @@ class Answering(Ending):
         if length < 0 and not chunked and client is not None:
             client.reset_unless_whole()
         self._awaits_turn = False
-        self._download = download = Relay(length, chunked=chunked, withholds=self._outlet.answers.withholds)
+        withholds = nominated(head, self._outlet.answers.withholds)
+        self._download = download = Relay(length, chunked=chunked, withholds=withholds)
         self._pass_body(download, data, message)
 
     def _told(self, decision: Decision) -> bytes:

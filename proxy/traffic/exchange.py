@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.core.body import Relay
 from proxy.core.decision import decide
 from proxy.core.faults import Fault, Kind, Party, Stage
+from proxy.core.forwarding import nominated
 from proxy.core.freeze import freezing, writes
 from proxy.core.message import CHUNKED, NO_BODY, BadMessage, RequestHead
 from proxy.core.override import override
@@ -79,7 +80,8 @@ class Exchange(Answering):
         else:
             self.request_done = False
             self.received = head_bytes + len(data)
-            self._upload = upload = Relay(length, chunked=length == CHUNKED, withholds=self.wiring.withholds)
+            withholds = nominated(head, self.wiring.withholds)
+            self._upload = upload = Relay(length, chunked=length == CHUNKED, withholds=withholds)
             try:
                 self._waiting = upload.feed(data)
             except BadMessage as bad:
