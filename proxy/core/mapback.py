@@ -1,8 +1,11 @@
 """What a backend says about its own places, mapped back to the public ones.
 
-`Location`, `Content-Location` and `Refresh` that name a backend's own origin come out with the public origin;
+`Location`, `Content-Location`, `Refresh` and `Link` that name a backend's own origin come out with the public origin;
 a path that a rewrite made comes out as the path a client would ask for. `Set-Cookie` is mapped the same way:
 `Domain` of an inner host, `Path` under a rewrite. What belongs to somebody else passes untouched.
+
+A backend's own origins are its endpoints, with either scheme, since who hears of `X-Forwarded-Proto: https` writes that,
+and the host that its setting makes it hear of.
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ if TYPE_CHECKING:
     from proxy.core.match import LiveRoute
     from proxy.core.model import Backend
 
-MAPPED: Final = frozenset({b"location", b"content-location", b"refresh", b"set-cookie"})
+MAPPED: Final = frozenset({b"location", b"content-location", b"refresh", b"link", b"set-cookie"})
 """Lower-case names of the fields that `MapBack.line` may change."""
 
-_URL: Final = re.compile(rb"(?i)(https?)://([^/?#]*)(.*)", re.DOTALL)
+_URL: Final = re.compile(rb"(?i)(?:(https?):)?//([^/?#]*)(.*)", re.DOTALL)
 _REFRESH: Final = re.compile(rb"""(?is)(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)(['"]?)(.*?)(['"]?\s*)""")
+# What stands in a Link (RFC 8288 §3): targets, anchors, and quoted text, in which neither is looked for.
+_LINK: Final = re.compile(rb'''(?i)(<)([^>]*)(>)|(;\s*anchor\s*=\s*")([^"\\]*)(")|"(?:[^"\\]|\\.)*"''')
 _ADDRESS: Final = re.compile(rb"[0-9.]+|\[.*\]")
 _PORTS: Final = {b"http": b"80", b"https": b"443"}
 
@@ -34,6 +39,7 @@ class MapBack:
     Args:
         backend: whose answers are mapped.
         origins: its endpoints, as `http://host:port`.
+        told_hosts: what it is told as Host, where that isn't the client's.
         public_origin: `scheme://host[:port]`, or None: origins and cookie domains pass untouched.
         isolated_cookies: names that belong to the other backend: not accepted from this one.
     """
@@ -46,11 +52,12 @@ class MapBack:
         *,
         origins: Iterable[str],
         public_origin: str | None,
+        told_hosts: Iterable[str] = (),
         isolated_cookies: Iterable[str] = (),
     ) -> None:
         self._backend = backend
-        inner = [urlsplit(origin) for origin in origins]
-        self._origins = frozenset(_authority(part.scheme.encode(), part.netloc.encode()) for part in inner)
+        inner = [urlsplit(origin) for origin in (*origins, *(f"//{host}" for host in told_hosts))]
+        self._origins = frozenset(_authority(scheme, part.netloc.encode()) for part in inner for scheme in _PORTS)
         self._hosts = frozenset((part.hostname or "").encode() for part in inner)
         self._public = None if public_origin is None else public_origin.encode()
         public = urlsplit(public_origin or "")
@@ -81,6 +88,8 @@ class MapBack:
         elif name == b"refresh":
             found = _REFRESH.fullmatch(value)
             mapped = value if found is None else found[1] + found[2] + self._url(found[3], route, host) + found[4]
+        elif name == b"link":
+            mapped = _LINK.sub(lambda found: self._link(found, route, host), value)
         else:
             mapped = self._url(value, route, host)
         if mapped is None:
@@ -90,14 +99,19 @@ class MapBack:
     def _url(self, url: bytes, route: LiveRoute | None, host: bytes) -> bytes:
         found = _URL.fullmatch(url)
         if found is None:
-            return self._path(url, route) if url[:1] == b"/" and url[:2] != b"//" else url
-        scheme, authority, rest = found[1].lower(), found[2], found[3]
-        place = _authority(scheme, authority)
-        if self._public is not None and place in self._origins:
+            return self._path(url, route) if url[:1] == b"/" else url
+        authority, rest = found[2], found[3]
+        schemes = _PORTS if found[1] is None else (found[1].lower(),)  # `//host/…` has that of the page
+        places = {_authority(scheme, authority) for scheme in schemes}
+        if self._public is not None and not places.isdisjoint(self._origins):
             return self._public + self._path(rest, route)
-        if place in (self._public_authority, _authority(scheme, host)):
+        if not places.isdisjoint((self._public_authority, *(_authority(scheme, host) for scheme in schemes))):
             return url[: len(url) - len(rest)] + self._path(rest, route)
         return url
+
+    def _link(self, found: re.Match[bytes], route: LiveRoute | None, host: bytes) -> bytes:
+        before, url, after = found[1] or found[4], found[2] or found[5], found[3] or found[6]
+        return found[0] if not url else before + self._url(url, route, host) + after
 
     def _path(self, rest: bytes, route: LiveRoute | None) -> bytes:
         if route is None or self._backend not in route.rewrites or rest[:1] != b"/":

@@ -84,7 +84,8 @@ class Answering(Ending):
         if not head.keep_alive and self._connection is not None:
             self._connection.sound = False
         if self.head.minor:
-            self._write(self._outlet.answers.write(head, b"", route=None, host=b""))
+            route = None if self.decision is None else self.decision.route
+            self._write(self._outlet.answers.write(head, b"", route=route, host=self.head.host))
         self._partial = b""
         return True
 

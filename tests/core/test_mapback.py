@@ -37,6 +37,9 @@ def mapped(name: str, value: str, *, back: MapBack = NEW) -> str | None:
         ("http://shop-a.internal:9001/x", "http://shop-a.internal:9001/x"),
         ("http://shop-a.internal/x", "http://shop-a.internal/x"),
         ("https://pay.example/v2/orders/7", "https://pay.example/v2/orders/7"),
+        ("//shop-a.internal:9000/v2/orders/7", "https://shop.acme.example/api/orders/7"),
+        ("https://shop-a.internal:9000/x", "https://shop.acme.example/x"),
+        ("//shop.acme.example/v2/orders/7", "//shop.acme.example/api/orders/7"),
         ("//pay.example/v2/orders/7", "//pay.example/v2/orders/7"),
         ("7", "7"),
     ],
@@ -62,6 +65,30 @@ def test_without_a_public_origin_paths_are_mapped_and_origins_pass() -> None:
 )
 def test_a_refresh_is_mapped_in_its_url(value: str, public: str) -> None:
     assert mapped("Refresh", value) == public
+
+
+@pytest.mark.parametrize(
+    ("value", "public"),
+    [
+        ("</v2/orders/8>; rel=next", "</api/orders/8>; rel=next"),
+        (
+            f'<{INNER}/a,b>; rel="next", </v2/orders>;rel=up',
+            '<https://shop.acme.example/a,b>; rel="next", </api/orders>;rel=up',
+        ),
+        (f'<#x>; Anchor="{INNER}/x"; rel=a', '<#x>; Anchor="https://shop.acme.example/x"; rel=a'),
+        (
+            f'</x>; title="see <{INNER}/x>; anchor=\\"/v2/orders\\""',
+            f'</x>; title="see <{INNER}/x>; anchor=\\"/v2/orders\\""',
+        ),
+        (
+            "<>; rel=self, <https://cdn.example/v2/orders/a.css>; rel=preload",
+            "<>; rel=self, <https://cdn.example/v2/orders/a.css>; rel=preload",
+        ),
+        ("<unclosed", "<unclosed"),
+    ],
+)
+def test_links_are_mapped_in_their_targets_and_anchors(value: str, public: str) -> None:
+    assert mapped("Link", value) == public
 
 
 @pytest.mark.parametrize(
