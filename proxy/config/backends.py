@@ -5,32 +5,34 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from proxy.config.drafts import BackendDraft, HeaderDraft
+from proxy.config.fieldshapes import ANSWER_HEADERS_REMOVE, ANSWER_HEADERS_SET, HEADERS_REMOVE, HEADERS_SET
 from proxy.config.fileset import ENVIRONMENT, normal_name
 from proxy.config.names import OWN_HEADERS, check_header, place
 from proxy.config.problems import Report, quoted
 from proxy.config.shapes import (
+    ANSWER_HEADERS_KEY,
     BACKEND_HEADERS,
     BACKENDS,
     CONNECT,
-    HEADERS_REMOVE,
-    HEADERS_SET,
     MAX_IN_FLIGHT,
     TIMEOUT,
+    TOLD_HOST,
     TOTAL,
     URL,
 )
 from proxy.core.model import Backend
-from proxy.core.plan import BackendSpec
+from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec
 
 if TYPE_CHECKING:
     from proxy.config.fileset import FileSet
-    from proxy.config.kinds import Fields
+    from proxy.config.kinds import Fields, Key
     from proxy.config.nodes import Scalar
 
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
@@ -55,8 +57,8 @@ def draft_backends(fields: Fields | None, file: str, report: Report) -> tuple[Ba
 def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendDraft:
     urls = [_endpoint(scalar, fields.at(URL), report) for scalar in fields.each(URL)]
     total_s = fields[TOTAL]
-    headers = fields[BACKEND_HEADERS]
-    headers_set, remove = _headers(headers, report) if headers is not None else ((), ())
+    headers_set, remove = _headers(fields[BACKEND_HEADERS], HEADERS_SET, HEADERS_REMOVE, report)
+    told_set, told_remove = _headers(fields[ANSWER_HEADERS_KEY], ANSWER_HEADERS_SET, ANSWER_HEADERS_REMOVE, report)
     defaults = BackendSpec(name=name, urls=(), place="")
     spec = BackendSpec(
         name=name,
@@ -66,20 +68,52 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         total_s=None if total_s is None or math.isinf(total_s) else total_s,
         max_in_flight=fields[MAX_IN_FLIGHT],
         headers_remove=remove,
+        answer_headers_remove=told_remove,
+        host=_told_host(fields, headers_set, report),
         place=place(file, fields.mark),
     )
-    return BackendDraft(spec=spec, headers=headers_set)
+    return BackendDraft(spec=spec, headers=headers_set, answer_headers=told_set)
 
 
-def _headers(fields: Fields, report: Report) -> tuple[tuple[HeaderDraft, ...], tuple[str, ...]]:
+def _told_host(fields: Fields, headers_set: Iterable[HeaderDraft], report: Report) -> str:
+    scalar = fields[TOLD_HOST]
+    if scalar is None:
+        return KEEP
+    where = fields.at(TOLD_HOST)
+    for header in headers_set:
+        if header.name.lower() == "host":
+            told = f"headers.set has a Host too, in line {header.mark.line}; keep one of them"
+            report.tell("reserved-header", scalar, where, told)
+    if scalar.text not in (KEEP, ENDPOINTS_OWN):
+        try:
+            parts = urlsplit(f"//{scalar.text}")
+            known = parts.netloc == scalar.text and parts.port != 0 and _is_host(parts.hostname or "")
+        except ValueError:
+            known = False
+        if not known or "@" in scalar.text:
+            report.tell(
+                "bad-host", scalar, where, f"{quoted(scalar.text)} is no host: write keep, backend, or shop.internal"
+            )
+    return scalar.text
+
+
+def _headers(
+    fields: Fields | None,
+    setting: Key[tuple[tuple[Scalar, Scalar], ...]],
+    removing: Key[tuple[Scalar, ...]],
+    report: Report,
+) -> tuple[tuple[HeaderDraft, ...], tuple[str, ...]]:
+    """What is set (its values unread), and what is removed; nothing when `fields` weren't written."""
+    if fields is None:
+        return (), ()
     chosen: list[HeaderDraft] = []
-    for name, value in fields.each(HEADERS_SET):
-        where = f"{fields.at(HEADERS_SET)}.{name.text}"
+    for name, value in fields.each(setting):
+        where = f"{fields.at(setting)}.{name.text}"
         if _may_change(name, where, report):
             chosen.append(HeaderDraft(name=name.text, text=value.text, mark=value, where=where))
     remove: list[str] = []
-    for name in fields.each(HEADERS_REMOVE):
-        where = fields.at(HEADERS_REMOVE)
+    for name in fields.each(removing):
+        where = fields.at(removing)
         if name.text.lower() == "host":
             report.tell("reserved-header", name, where, f"{quoted(name.text)}: every request has a Host; set another")
         elif _may_change(name, where, report):
@@ -98,12 +132,16 @@ def _may_change(name: Scalar, where: str, report: Report) -> bool:
 
 def resolve_headers(draft: BackendDraft, files: FileSet, report: Report) -> BackendSpec:
     """The backend with the values of its headers, read from where `file:` and `env:` point."""
-    pairs: list[tuple[str, str]] = []
-    for header in draft.headers:
-        value = _resolve(header, files, report)
-        if value is not None:
-            pairs.append((header.name, value))
-    return msgspec.structs.replace(draft.spec, headers_set=tuple(pairs))
+    return msgspec.structs.replace(
+        draft.spec,
+        headers_set=_pairs(draft.headers, files, report),
+        answer_headers_set=_pairs(draft.answer_headers, files, report),
+    )
+
+
+def _pairs(headers: Iterable[HeaderDraft], files: FileSet, report: Report) -> tuple[tuple[str, str], ...]:
+    pairs = [(header.name, _resolve(header, files, report)) for header in headers]
+    return tuple((name, value) for name, value in pairs if value is not None)
 
 
 def _resolve(header: HeaderDraft, files: FileSet, report: Report) -> str | None:

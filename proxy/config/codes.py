@@ -45,6 +45,7 @@ CODES: Final[dict[str, Code]] = {
     "twice": Code("the same value stands twice in a list"),
     # -- routes.yaml: backends and identity
     "bad-url": Code("a URL that is none, or has more than scheme, host and port"),
+    "bad-via": Code("a name for `Via` that is none"),
     "bad-header": Code("a header name that is none"),
     "reserved-header": Code("a header that the proxy itself is responsible for"),
     "bad-header-value": Code("a header value with characters that would end the line"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.config.areas import draft_areas
 from proxy.config.backends import check_origin, draft_backends
 from proxy.config.drafts import FileDraft, MainDraft, Mentioned, roster_of
+from proxy.config.forwarding import draft_forwarding
 from proxy.config.identity import draft_identity
 from proxy.config.kinds import Fields
 from proxy.config.names import is_token
@@ -20,6 +21,7 @@ from proxy.config.shapes import (
     COOKIES_KEY,
     COOKIES_LEGACY,
     COOKIES_NEW,
+    FORWARDING_KEY,
     IDENTITY_KEY,
     INCLUDE,
     INCLUDED,
@@ -106,6 +108,7 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
     return MainDraft(
         otherwise=Backend(fields[OTHERWISE] or Backend.LEGACY),
         public_origin=check_origin(origin, "public_origin", report) if origin is not None else None,
+        forwarding=draft_forwarding(fields[FORWARDING_KEY], report),
         rollback_drain_s=fields[ROLLBACK_DRAIN] or ROLLBACK_DRAIN_S,
         cookies_legacy=legacy,
         cookies_new=new,

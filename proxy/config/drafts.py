@@ -10,7 +10,7 @@ from proxy.core.model import Backend
 
 if TYPE_CHECKING:
     from proxy.config.problems import Complaint, Marked
-    from proxy.core.plan import Area, BackendSpec, Identity, Route, Segment
+    from proxy.core.plan import Area, BackendSpec, Forwarding, Identity, Route, Segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class BackendDraft:
 
     spec: BackendSpec
     headers: tuple[HeaderDraft, ...]
+    answer_headers: tuple[HeaderDraft, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ class MainDraft:
     otherwise: Backend
     public_origin: str | None
     rollback_drain_s: float
+    forwarding: Forwarding
     cookies_legacy: tuple[str, ...]
     cookies_new: tuple[str, ...]
     backends: tuple[BackendDraft, ...]
@@ -131,8 +133,8 @@ def roster_of(root: Node | None) -> Roster:
         for name in segments.entries:
             files += [scalar.text for scalar in _scalars(_down(segments, name, "accounts"))]
     for backend in Backend:
-        values = _down(root, "backends", backend.value, "headers", "set")
-        for scalar in _scalars(values):
+        edits = [_down(root, "backends", backend.value, key, "set") for key in ("headers", "answer_headers")]
+        for scalar in (scalar for values in edits for scalar in _scalars(values)):
             if scalar.text.startswith("file:"):
                 files.append(scalar.text.removeprefix("file:").strip())
             elif scalar.text.startswith("env:"):

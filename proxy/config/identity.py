@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.drafts import Mentioned
@@ -22,8 +23,7 @@ _KINDS: Final = ("header", "cookie", "path", "host", "jwt", "account")
 def draft_identity(fields: Fields, file: str, report: Report) -> tuple[Identity, tuple[Mentioned, ...]]:
     """Identity, and the attributes of the register that it reads."""
     written = fields.each(TRUSTED_FROM)
-    networks = [_network(scalar, f"identity.trusted_from[{i}]", report) for i, scalar in enumerate(written, 1)]
-    trusted = tuple(network for network in networks if network is not None)
+    trusted = networks(written, "identity.trusted_from", "every client may say who it is", report)
     attributes: list[Mentioned] = []
     found: dict[str, tuple[Source, ...]] = {}
     for key, capture in ((ACCOUNT_FROM, "account"), (REGION_FROM, "region")):
@@ -43,7 +43,13 @@ def draft_identity(fields: Fields, file: str, report: Report) -> tuple[Identity,
     return Identity(trusted_from=trusted, account=found["account"], region=found["region"]), tuple(attributes)
 
 
-def _network(scalar: Scalar, where: str, report: Report) -> str | None:
+def networks(scalars: Iterable[Scalar], where: str, danger: str, report: Report) -> tuple[str, ...]:
+    """Address ranges; `danger` says what it means to name every address."""
+    found = [_network(scalar, f"{where}[{i}]", danger, report) for i, scalar in enumerate(scalars, 1)]
+    return tuple(network for network in found if network is not None)
+
+
+def _network(scalar: Scalar, where: str, danger: str, report: Report) -> str | None:
     text = scalar.text
     try:
         network = ipaddress.ip_network(text)
@@ -55,8 +61,7 @@ def _network(scalar: Scalar, where: str, report: Report) -> str | None:
         report.tell("bad-network", scalar, where, f"{quoted(text)} is no address range{meant}")
         return None
     if network.prefixlen == 0:
-        told = "every client may say who it is; name the gateways alone"
-        report.tell("trusts-everyone", scalar, where, f"{quoted(text)}: {told}")
+        report.tell("trusts-everyone", scalar, where, f"{quoted(text)}: {danger}; name the gateways alone")
     return str(network)
 
 

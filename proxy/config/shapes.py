@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.config.fieldshapes import ANSWER_HEADERS, FORWARDING, HEADERS
 from proxy.config.kinds import (
     NAME,
     Duration,
@@ -34,17 +35,6 @@ TEXT: Final = Text()
 NAMES: Final = f"^{NAME.pattern}$"
 SOME: Final = ListOf(TEXT)
 BACKENDS_TO: Final = OneOf(("legacy", "new"))
-
-# -- headers that are set or removed on the way to a backend
-HEADERS_SET = Key(
-    name="set",
-    kind=MapOf(Text("text, `file:PATH` or `env:NAME`"), "header name"),
-    meaning="Headers that every request to this backend gets, in place of the client's of that name.",
-)
-HEADERS_REMOVE = Key(
-    name="remove", kind=ListOf(Text("a header name")), meaning="Headers that never reach this backend."
-)
-HEADERS: Final = Shape("backends.*.headers", (HEADERS_SET, HEADERS_REMOVE), needs_one=True)
 
 # -- one backend
 URL = Key(
@@ -78,8 +68,20 @@ MAX_IN_FLIGHT = Key(
     default="no limit",
     meaning="Exchanges under way at once, per node; more are answered 503. A worker gets its part, rounded up.",
 )
+TOLD_HOST = Key(
+    name="host",
+    kind=Text("`keep`, `backend`, or a host such as `shop.internal`"),
+    default="`keep`",
+    meaning="The `Host` that requests have: the client's, the endpoint's own, or this one.",
+)
 BACKEND_HEADERS = Key(name="headers", kind=HEADERS, meaning="What is changed in the headers of every request.")
-BACKEND: Final = Shape("backends.*", (URL, TIMEOUT, CONNECT, TOTAL, HEALTH, MAX_IN_FLIGHT, BACKEND_HEADERS))
+ANSWER_HEADERS_KEY = Key(
+    name="answer_headers", kind=ANSWER_HEADERS, meaning="What is changed in the headers of every answer."
+)
+BACKEND: Final = Shape(
+    "backends.*",
+    (URL, TIMEOUT, CONNECT, TOTAL, HEALTH, MAX_IN_FLIGHT, TOLD_HOST, BACKEND_HEADERS, ANSWER_HEADERS_KEY),
+)
 LEGACY = Key(name="legacy", kind=BACKEND, required=True, meaning="The old system.")
 NEW = Key(name="new", kind=BACKEND, required=True, meaning="The new system.")
 BACKENDS: Final = Shape("backends", (LEGACY, NEW))
@@ -279,6 +281,12 @@ INCLUDE = Key(
 )
 BACKENDS_KEY = Key(name="backends", kind=BACKENDS, required=True, meaning="The two systems.")
 IDENTITY_KEY = Key(name="identity", kind=IDENTITY, default="nobody is known", meaning="Who is asking, and from where.")
+FORWARDING_KEY = Key(
+    name="forwarding",
+    kind=FORWARDING,
+    default="as the keys below say",
+    meaning="What backends and clients are told of the way between them.",
+)
 ACCOUNTS_KEY = Key(name="accounts", kind=ACCOUNTS, meaning="The known accounts.")
 SEGMENTS_KEY = Key(
     name="segments",
@@ -316,6 +324,7 @@ MAIN: Final = Shape(
         INCLUDE,
         BACKENDS_KEY,
         IDENTITY_KEY,
+        FORWARDING_KEY,
         ACCOUNTS_KEY,
         SEGMENTS_KEY,
         COOKIES_KEY,
@@ -327,5 +336,8 @@ MAIN: Final = Shape(
 )
 INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere=(key.name for key in MAIN.keys))
 
-SHAPES: Final = (MAIN, BACKENDS, BACKEND, HEADERS, IDENTITY, ACCOUNTS, SEGMENT, COOKIES, AREA, ROUTE, REWRITE)
+SHAPES: Final = (
+    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, IDENTITY, FORWARDING, ACCOUNTS),
+    *(SEGMENT, COOKIES, AREA, ROUTE, REWRITE),
+)
 """Every shape, as docs/routes.md lists them."""

@@ -267,6 +267,7 @@ def _settings(main: MainDraft) -> Settings:
         otherwise=main.otherwise,
         public_origin=main.public_origin,
         rollback_drain_s=main.rollback_drain_s,
+        forwarding=main.forwarding,
         cookies_legacy=main.cookies_legacy,
         cookies_new=main.cookies_new,
     )

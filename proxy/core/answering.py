@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.core.forwarding import HOP_BY_HOP, keep_way
@@ -25,17 +26,37 @@ class _Way(NamedTuple):
 
 
 class AnswerEditor:
-    """Writes the heads of answers from one backend."""
+    """Writes the heads of answers from one backend.
 
-    __slots__ = ("_back", "_ways")
+    Args:
+        back: maps its places to the public ones.
+        set_headers: fields the client is told instead of what the backend sent.
+        remove_headers: fields the client isn't told.
+        via: this proxy's name, where answers are given a `Via`.
+    """
 
-    def __init__(self, back: MapBack) -> None:
+    __slots__ = ("_added", "_back", "_removed", "_ways")
+
+    def __init__(
+        self,
+        back: MapBack,
+        *,
+        set_headers: Iterable[tuple[str, str]] = (),
+        remove_headers: Iterable[str] = (),
+        via: str | None = None,
+    ) -> None:
         self._back = back
+        set_headers = tuple(set_headers)
+        edited = {name.lower().encode() for name in (*remove_headers, *(name for name, _ in set_headers))}
+        self._removed = (edited - _FRAMING) | HOP_BY_HOP | _OURS
+        own = "".join(f"{name}: {value}\r\n" for name, value in set_headers)
+        # By the version of HTTP that the backend answered in, which Via tells.
+        self._added = tuple(((f"Via: 1.{minor} {via}\r\n" if via else "") + own).encode() for minor in (0, 1))
         self._ways: dict[tuple[bytes, ...], _Way] = {}
 
     def withholds(self, name: bytes) -> bool:
         """Whether a trailer field of this lower-case name doesn't pass."""
-        return name in _OURS or name in HOP_BY_HOP or name in _FRAMING or name in MAPPED
+        return name in self._removed or name in _FRAMING or name in MAPPED
 
     def write(self, head: AnswerHead, added: bytes, *, route: LiveRoute | None, host: bytes) -> bytes:
         """The head as the client gets it, final CRLF CRLF included.
@@ -50,7 +71,10 @@ class AnswerEditor:
         way = self._ways.get(names) or self._learn(names)
         status_line = head.status_line if head.minor else b"HTTP/1.1" + head.status_line[8:]
         keep = way.keep
+        own = self._added[head.minor]
         if head.status < 200 or head.status == _NO_CONTENT:
+            if head.status < 200:
+                own = b""
             kept = range(len(names)) if keep is None else keep
             keep = tuple(i for i in kept if names[i] not in _FRAMING)  # RFC 9110 §8.6
         if head.connection and not head.connection <= _KNOWN_OPTIONS:
@@ -61,11 +85,11 @@ class AnswerEditor:
             kept = range(len(names)) if keep is None else keep
             lines = self._mapped(lines, [names[i] for i in kept], route, host)
         if not lines:
-            return b"%b\r\n%b\r\n" % (status_line, added)
-        return b"".join((status_line, b"\r\n", b"\r\n".join(lines), b"\r\n", added, b"\r\n"))
+            return b"%b\r\n%b%b\r\n" % (status_line, added, own)
+        return b"".join((status_line, b"\r\n", b"\r\n".join(lines), b"\r\n", added, own, b"\r\n"))
 
     def _learn(self, names: tuple[bytes, ...]) -> _Way:
-        keep = tuple(i for i, name in enumerate(names) if name not in HOP_BY_HOP and name not in _OURS)
+        keep = tuple(i for i, name in enumerate(names) if name not in self._removed)
         way = _Way(None if len(keep) == len(names) else keep, not MAPPED.isdisjoint(names))
         keep_way(self._ways, names, way)
         return way

@@ -48,6 +48,7 @@ class Kind(StrEnum):
     """What happened."""
 
     MALFORMED = "malformed"  # a message that could be read in two ways, or in none
+    LOOPED = "looped"  # a request that this proxy has passed on before
     TIMEOUT = "timeout"
     CUT = "cut"  # the connection ended before the message did
     LEFT = "left"  # the client hung up
@@ -92,6 +93,8 @@ class Fault(NamedTuple):
                 return 502
             case Kind.BUSY | Kind.DRAINED | Kind.FROZEN | Kind.ROLLED_BACK:
                 return 503
+            case Kind.LOOPED:
+                return 508
             case Kind.FAILED:
                 return 500
 

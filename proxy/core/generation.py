@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 
 from proxy.core.conditions import lower_conditions
@@ -34,6 +34,7 @@ _HOSTS_KEPT: Final = 1024
 _LONGEST_HOST_BYTES: Final = 255  # a name that DNS holds is no longer (RFC 1035 §2.3.4)
 
 OpenTable = Callable[[str], memoryview]
+_Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 HostEntry = tuple[str, tuple[Trie, ...]]
 
 
@@ -65,19 +66,18 @@ class Generation:
         self.account_sources: tuple[LiveSource, ...] = ()
         self.region_sources: tuple[LiveSource, ...] = ()
         self.identity_headers: frozenset[bytes] = frozenset()
-        self._trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+        self._trusted: _Networks = ()
+        self._believed: _Networks | None = None  # None: those that are trusted
         self._hosts = Hosts()
         self._host_entries: dict[bytes, HostEntry] = {}
 
     def trusts(self, address: str) -> bool:
         """Whether a peer's IP address lies in `identity.trusted_from`; asked once per connection and generation."""
-        try:
-            peer = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
-            peer = peer.ipv4_mapped
-        return any(peer in network for network in self._trusted)
+        return _lies_in(address, self._trusted)
+
+    def believes(self, address: str, *, trusted: bool) -> bool:
+        """Whether a peer, trusted or not, is believed as to where its requests came from (`forwarding.trusted_from`)."""
+        return trusted if self._believed is None else _lies_in(address, self._believed)
 
     def host_entry(self, raw: bytes) -> HostEntry:
         """A Host as written → (lower-case name without port and final dot, its tries)."""
@@ -103,6 +103,20 @@ class Generation:
             while kept:
                 kept.popitem()
                 yield
+
+
+def _lies_in(address: str, networks: _Networks) -> bool:
+    try:
+        peer = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
+        peer = peer.ipv4_mapped
+    return any(peer in network for network in networks)
+
+
+def _networks(texts: Iterable[str]) -> _Networks:
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
 def assemble(
@@ -185,6 +199,8 @@ class _Builder:
                 if (record.format, record.bucketing) != (FORMAT, BUCKETING):
                     raise ValueError(f"the plan has format {record.format}, bucketing {record.bucketing}")
                 made.settings = record
+                believed = record.forwarding.trusted_from
+                made._believed = None if believed is None else _networks(believed)  # noqa: SLF001
 
     def check(self) -> None:
         made = self._made
@@ -201,7 +217,7 @@ class _Builder:
         made.identity_headers = frozenset(
             source.name.lower().encode() for source in (*record.account, *record.region) if source.source == "header"
         )
-        made._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in record.trusted_from)  # noqa: SLF001
+        made._trusted = _networks(record.trusted_from)  # noqa: SLF001
 
     def _add_route(self, record: Route) -> None:
         made = self._made

@@ -33,12 +33,37 @@ Logic = Any
 SourceKind = Literal["header", "cookie", "path", "host", "account"]
 
 
+KEEP: Final = "keep"
+"""As a backend's `host`: what the client sent."""
+
+ENDPOINTS_OWN: Final = "backend"
+"""As a backend's `host`: the host and port of the endpoint that is asked."""
+
+
 class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A piece of a record."""
 
 
 class _Record(_Part, frozen=True, kw_only=True, tag_field="kind"):
     """A line of a plan."""
+
+
+Told = Literal["append", "replace", "off"]
+"""How a field that says where a request came from is written (`proxy.core.provenance`)."""
+
+
+class Forwarding(_Part, frozen=True, kw_only=True):
+    """What backends and clients are told of the way between them."""
+
+    trusted_from: tuple[str, ...] | None = None  # CIDR; None: whom `Identity` trusts
+    hops: int | None = None  # of X-Forwarded-For and Forwarded, how many of the last are kept; None: all
+    x_for: Told = "append"
+    x_proto: Told = "append"
+    x_host: Told = "append"
+    x_port: Told = "off"
+    forwarded: Told = "off"
+    via: str | None = "strangler"  # the name this proxy has in Via; None: it isn't written
+    via_answers: bool = False
 
 
 class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
@@ -51,6 +76,7 @@ class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     cookies_legacy: tuple[str, ...] = ()  # names that belong to legacy alone
     cookies_new: tuple[str, ...] = ()
     rollback_drain_s: float = ROLLBACK_DRAIN_S  # over which tunnels and event streams that a rollback covers are ended
+    forwarding: Forwarding = Forwarding()
 
 
 class Source(_Part, frozen=True, kw_only=True):
@@ -125,6 +151,9 @@ class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     headers_set: tuple[tuple[str, str], ...] = ()  # values already read from file: and env:
     headers_remove: tuple[str, ...] = ()
     tls: BackendTls | None = None  # None: as a BackendTls without anything written
+    answer_headers_set: tuple[tuple[str, str], ...] = ()
+    answer_headers_remove: tuple[str, ...] = ()
+    host: str = KEEP  # told as Host: `keep` (the client's), `backend` (the endpoint's), or this
     place: str
 
 

@@ -39,7 +39,7 @@ class ClientConnection(asyncio.Protocol):
 
     Attributes:
         address: its IP address as text.
-        trusted: whether it may say who asks, in the wiring it last began an exchange with.
+        trusted, kind: what it may say (`proxy.traffic.wiring`), in the wiring it last began an exchange with.
         writable: whether its write buffer has room.
     """
 
@@ -57,6 +57,7 @@ class ClientConnection(asyncio.Protocol):
         "_traffic",
         "_wiring",
         "address",
+        "kind",
         "transport",
         "trusted",
         "writable",
@@ -79,7 +80,7 @@ class ClientConnection(asyncio.Protocol):
         self._resets = False  # closing is a reset, until the answer that it would end is written whole
         self._address_text = address  # as a PROXY header told it; else the peer's
         self.address = b""
-        self.trusted = False
+        self.trusted, self.kind = False, 0
         self.writable = True
 
     @property
@@ -173,11 +174,10 @@ class ClientConnection(asyncio.Protocol):
             self._buffer += surplus
             self._next_soon()
 
-    def trust_in(self, wiring: Wiring) -> bool:
-        """Whether this peer is trusted; asked once for each generation."""
+    def trust_in(self, wiring: Wiring) -> None:
+        """Learn whether this peer is trusted, and of what kind it is; asked once for each generation."""
         self._wiring = wiring
-        self.trusted = wiring.generation.trusts(self._address_text)
-        return self.trusted
+        self.trusted, self.kind = wiring.judge(self._address_text, self.scheme)
 
     def _request_id(self, head: RequestHead) -> bytes:
         if self.trusted:

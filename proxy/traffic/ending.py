@@ -13,9 +13,10 @@ from proxy.core.body import Relay
 from proxy.core.decision import Decision
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
 from proxy.core.message import RequestHead
-from proxy.traffic.refusal import RETRY_AFTER_S, refusal
+from proxy.traffic.refusal import RETRY_AFTER_S, last_hop, refusal
 
 if TYPE_CHECKING:
+    from proxy.core.lasthop import LastHop
     from proxy.traffic.backend import BackendConnection
     from proxy.traffic.client import ClientConnection
     from proxy.traffic.pool import Endpoint
@@ -52,9 +53,9 @@ class Ending:
         "_lent",
         "_moved_tick",
         "_outlet",
+        "_peer_kind",
         "_peer_trusted",
         "_replay",
-        "_scheme",
         "_stalled_bytes",
         "_upload",
         "client",
@@ -94,8 +95,8 @@ class Ending:
         self.wiring = wiring
         self.head = head
         self._address = client.address
-        self._scheme = client.scheme
         self._peer_trusted = client.trusted
+        self._peer_kind = client.kind
         self._began_tick = self._moved_tick = traffic.tick
         self.started_s = time.monotonic()
         self.head_us: int | None = None
@@ -248,6 +249,15 @@ class Ending:
             )
             self._write(answer)
             self.traffic.telemetry.refused(fault)
+        self._end()
+
+    def _answer_as_last(self, last: LastHop) -> None:
+        """Answer as the final recipient would: the request may go no further."""
+        if not self.request_done or self.traffic.draining:
+            self._keep_alive = False
+        self.status = 200
+        request_id, close = self.request_id, not self._keep_alive
+        self._write(last_hop(last, request_id=request_id, close=close, minor=self.head.minor))
         self._end()
 
     def _end(self) -> None:

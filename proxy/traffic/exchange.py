@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Final
 from proxy.core.body import Relay
 from proxy.core.decision import decide
 from proxy.core.faults import Fault, Kind, Party, Stage
-from proxy.core.forwarding import nominated
+from proxy.core.forwarding import LOOP_DETECTED, nominated
 from proxy.core.freeze import freezing, writes
+from proxy.core.lasthop import LastHop
 from proxy.core.message import CHUNKED, NO_BODY, BadMessage, RequestHead
 from proxy.core.override import override
 from proxy.core.rewrite import forward_target
@@ -107,17 +108,20 @@ class Exchange(Answering):
         try:
             decision = decide(wiring.generation, head, peer_trusted=self._peer_trusted, latch=latch, peer=peer)
             self._outlet = outlet = wiring.outlets[decision.backend]
-            self._message = outlet.requests[self._peer_trusted].write(
+            self._message = outlet.requests[self._peer_kind].write(
                 head,
                 forward_target(decision, head.target),
                 address=self._address,
-                scheme=self._scheme,
                 authority=outlet.authority,
                 request_id=self.request_id,
             )
         except BadMessage as bad:
             self._keep_alive = False
-            self._refuse(Fault(Party.CLIENT, Stage.HEAD, Kind.MALFORMED), status=bad.status, why=bad.why)
+            kind = Kind.LOOPED if bad.status == LOOP_DETECTED else Kind.MALFORMED
+            self._refuse(Fault(Party.CLIENT, Stage.HEAD, kind), status=bad.status, why=bad.why)
+            return
+        except LastHop as last:
+            self._answer_as_last(last)
             return
         self.decision = decision
         if freezes and writes(head.method) and (freeze := freezing(decision, freezes)) is not None:
@@ -134,6 +138,8 @@ class Exchange(Answering):
         endpoint.in_flight += 1
         self._endpoint = endpoint
         self._lent = True
+        if outlet.authorities is not None:
+            self._message = outlet.tell_host(self._message, endpoint)
         connection = endpoint.take()
         if connection is None:
             pool.connect(endpoint, self)
@@ -187,7 +193,9 @@ class Exchange(Answering):
         self._tried = ()
         self.wiring = self.traffic.wiring
         if self.client is not None:
-            self._peer_trusted = self.client.trust_in(self.wiring)
+            self.client.trust_in(self.wiring)
+            self._peer_trusted = self.client.trusted
+            self._peer_kind = self.client.kind
         self._route()
 
     def unreachable(self, endpoint: Endpoint, kind: Kind) -> None:
@@ -223,6 +231,7 @@ class Exchange(Answering):
         self._endpoint.in_flight -= 1
         endpoint.in_flight += 1
         self._endpoint = endpoint
+        self._message = self._outlet.tell_host(self._message, endpoint)
         self._outlet.pool.connect(endpoint, self)
 
     # 2. the request's body

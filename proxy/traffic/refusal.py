@@ -6,12 +6,14 @@ from http import HTTPStatus
 from typing import Final
 
 from proxy.core.faults import Fault, Kind
+from proxy.core.lasthop import OFFERED, LastHop
 
 RETRY_AFTER_S: Final = 1
 """What a client is told when a limit was reached: the next second may be different, a stampede sooner doesn't help."""
 
 _EXPLAINED: Final = {
     Kind.MALFORMED: "a message could be read in more than one way, or in none",
+    Kind.LOOPED: "this proxy has passed the request on before",
     Kind.TIMEOUT: "nothing came for too long",
     Kind.CUT: "the connection ended before the answer did",
     Kind.LEFT: "the client hung up",
@@ -62,9 +64,25 @@ def refusal(
     if fault.kind in (Kind.BUSY, Kind.DRAINED, Kind.FROZEN):
         lines.append(f"Retry-After: {retry_after_s}")
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        lines.append("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE")
+        lines.append(f"Allow: {OFFERED}")
     if close:
         lines.append("Connection: close")
     elif minor == 0:
         lines.append("Connection: keep-alive")
     return "\r\n".join([*lines, "", "" if head_only else body]).encode()
+
+
+def last_hop(last: LastHop, *, request_id: bytes, close: bool, minor: int) -> bytes:
+    """The whole answer to a request that may go no further; the arguments are those of `refusal`."""
+    lines = [
+        "HTTP/1.1 200 OK",
+        *last.fields,
+        f"Content-Length: {len(last.body)}",
+        "Cache-Control: no-store",
+        f"X-Request-ID: {request_id.decode()}",
+    ]
+    if close:
+        lines.append("Connection: close")
+    elif minor == 0:
+        lines.append("Connection: keep-alive")
+    return "\r\n".join([*lines, "", ""]).encode() + last.body

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from proxy.core.answering import AnswerEditor
@@ -10,13 +10,24 @@ from proxy.core.faults import Party, party_of
 from proxy.core.forwarding import RequestEditor
 from proxy.core.mapback import MapBack
 from proxy.core.model import Backend
+from proxy.core.plan import ENDPOINTS_OWN, KEEP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.core.generation import Generation
     from proxy.core.plan import BackendSpec
-    from proxy.traffic.pool import Pool
+    from proxy.traffic.pool import Endpoint, Pool
+
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def _authority(url: str) -> bytes:
+    """An endpoint's host and port as a client writes them in Host: without the port that its scheme has anyway."""
+    parts = urlsplit(url)
+    plain = parts.netloc.removesuffix(f":{parts.port}")
+    return (plain if parts.port == _DEFAULT_PORTS[parts.scheme] else parts.netloc).encode()
 
 
 class Outlet:
@@ -24,32 +35,61 @@ class Outlet:
 
     Attributes:
         authority: stands in for the Host that a client of HTTP/1.0 left out.
+        authorities: of each endpoint's URL, where requests name their endpoint's own and these differ.
         party: whose fault it is when the way is broken.
-        requests: by whether the peer is trusted.
+        requests: by the kind of peer (`Wiring.judge`).
     """
 
-    __slots__ = ("answers", "authority", "backend", "party", "pool", "requests")
+    __slots__ = ("answers", "authorities", "authority", "backend", "party", "pool", "requests")
 
     def __init__(self, generation: Generation, spec: BackendSpec, pool: Pool) -> None:
         settings = generation.settings
         of_legacy, of_new = settings.cookies_legacy, settings.cookies_new
         foreign = of_new if spec.name is Backend.LEGACY else of_legacy
-        self.authority = urlsplit(spec.urls[0]).netloc.encode()
+        authorities = {url: _authority(url) for url in spec.urls}
+        self.authority = authorities[spec.urls[0]]
         self.backend = spec.name
         self.party: Party = party_of(spec.name)
         self.pool = pool
-        self.requests = {
-            trusted: RequestEditor(
+        self.requests = tuple(
+            RequestEditor(
                 trusted=trusted,
+                believed=believed,
+                scheme=scheme,
                 identity_headers=generation.identity_headers,
                 isolated_cookies=foreign,
                 set_headers=spec.headers_set,
                 remove_headers=spec.headers_remove,
+                host=spec.host,
+                forwarding=settings.forwarding,
             )
+            for scheme in (b"http", b"https")
+            for believed in (False, True)
             for trusted in (False, True)
-        }
-        back = MapBack(spec.name, origins=spec.urls, public_origin=settings.public_origin, isolated_cookies=foreign)
-        self.answers = AnswerEditor(back)
+        )
+        several = spec.host == ENDPOINTS_OWN and len(set(authorities.values())) > 1
+        self.authorities = authorities if several else None
+        told = {ENDPOINTS_OWN: [authority.decode() for authority in authorities.values()], KEEP: []}
+        back = MapBack(
+            spec.name,
+            origins=spec.urls,
+            told_hosts=told.get(spec.host, [spec.host]),
+            public_origin=settings.public_origin,
+            isolated_cookies=foreign,
+        )
+        self.answers = AnswerEditor(
+            back,
+            set_headers=spec.answer_headers_set,
+            remove_headers=spec.answer_headers_remove,
+            via=settings.forwarding.via if settings.forwarding.via_answers else None,
+        )
+
+    def tell_host(self, message: bytes, endpoint: Endpoint) -> bytes:
+        """The message with its endpoint's own Host, where there are several: the Host line is the first."""
+        if self.authorities is None:
+            return message
+        start, _, rest = message.partition(b"\r\n")
+        return b"\r\n".join((start, b"Host: " + self.authorities[endpoint.url], rest.partition(b"\r\n")[2]))
 
 
 class Wiring:
@@ -76,3 +116,14 @@ class Wiring:
             ],
         )
         self.withholds = strictest.withholds
+
+    def judge(self, address: str, scheme: bytes) -> tuple[bool, int]:
+        """What the peer at an IP address may say, and how it came.
+
+        Returns:
+            Whether it is trusted to say who asks; and what kind of peer it is, the index of its editors: 1 for that,
+            2 for being believed as to where its requests came from, 4 for TLS.
+        """
+        trusted = self.generation.trusts(address)
+        believed = self.generation.believes(address, trusted=trusted)
+        return trusted, trusted | believed << 1 | (scheme == b"https") << 2

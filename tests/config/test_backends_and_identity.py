@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.compile import Compiled, compile_files
+from proxy.core.plan import Forwarding
 from tests.config import base
 
 
@@ -99,6 +100,84 @@ def test_headers_are_set_and_removed_as_written() -> None:
     assert plan is not None
     assert plan.backends[0].headers_set == (("Host", "inner"), ("X-Edge", "7"))
     assert plan.backends[0].headers_remove == ("X-Debug",)
+
+
+def test_headers_of_answers_are_read_as_those_of_requests_also_from_files_and_the_environment() -> None:
+    told = '{url: "http://a:1", answer_headers: {set: {Server: "env:NAME", X-Edge: "file:edge"}, remove: X-Powered-By}}'
+    plan = with_backend(told, edge="e\n", **{"env:NAME": "shop"}).plan
+    assert plan is not None
+    assert plan.backends[0].answer_headers_set == (("Server", "shop"), ("X-Edge", "e"))
+    assert plan.backends[0].answer_headers_remove == ("X-Powered-By",)
+    assert codes(with_backend('{url: "http://a:1", answer_headers: {set: {Via: me}}}')) == ["reserved-header"]
+
+
+@pytest.mark.parametrize("host", ["keep", "backend", "shop.internal", "shop.internal:81", "[::1]:81", "10.0.0.1"])
+def test_the_host_that_a_backend_is_told_is_kept_as_written(host: str) -> None:
+    plan = with_backend(f'{{url: "http://a:1", host: "{host}"}}').plan
+    assert plan is not None
+    assert (plan.backends[0].host, plan.backends[1].host) == (host, "keep")
+
+
+@pytest.mark.parametrize(
+    ("rest", "code"),
+    [
+        ('host: "http://a"', "bad-host"),
+        ('host: "a/b"', "bad-host"),
+        ('host: "u@a"', "bad-host"),
+        ('host: "a:x"', "bad-host"),
+        ('host: "a:0"', "bad-host"),
+        ('host: "a b"', "bad-host"),
+        ("host: inner, headers: {set: {host: other}}", "reserved-header"),
+    ],
+)
+def test_a_host_that_a_backend_cannot_be_told_is_told(rest: str, code: str) -> None:
+    assert codes(with_backend(f'{{url: "http://a:1", {rest}}}')) == [code]
+
+
+def forwarding(text: str) -> Compiled:
+    return compile_files(base.files({"routes.yaml": f"forwarding: {text}\n"}))
+
+
+def test_what_is_told_of_the_way_is_kept_as_written() -> None:
+    plan = forwarding(
+        "{trusted_from: [10.0.0.0/8], hops: 2, x_forwarded_for: replace, x_forwarded_proto: off, x_forwarded_host: replace,"
+        " x_forwarded_port: append, forwarded: append, via: edge-1, via_answers: true}"
+    ).plan
+    assert plan is not None
+    assert plan.settings.forwarding == Forwarding(
+        trusted_from=("10.0.0.0/8",),
+        hops=2,
+        x_for="replace",
+        x_proto="off",
+        x_host="replace",
+        x_port="append",
+        forwarded="append",
+        via="edge-1",
+        via_answers=True,
+    )
+    nothing = compile_files(base.files()).plan
+    assert nothing is not None
+    assert nothing.settings.forwarding == Forwarding()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{via: a b}", "bad-via"),
+        ("{trusted_from: 10.1.2.3/8}", "bad-network"),
+        ("{trusted_from: 0.0.0.0/0}", "trusts-everyone"),
+        ("{hops: 0}", "bad-number"),
+        ("{forwarded: on}", "unknown-value"),
+    ],
+)
+def test_what_cannot_be_told_of_the_way_is_told(text: str, code: str) -> None:
+    assert codes(forwarding(text)) == [code]
+
+
+def test_nobody_and_no_name_can_be_written() -> None:
+    plan = forwarding("{trusted_from: [], via: off}").plan
+    assert plan is not None
+    assert plan.settings.forwarding == Forwarding(trusted_from=(), via=None)
 
 
 @pytest.mark.parametrize(

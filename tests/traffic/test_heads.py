@@ -170,7 +170,7 @@ def test_a_backends_own_headers_are_set_and_removed(start: Callable[..., Node], 
     request, _ = told(
         start(legacy_options=options), legacy, b"x-edge-auth: forged", b"X_Edge_Auth: forged", b"X-Debug: 1", b"X-A: 1"
     )
-    assert request.startswith(b"GET / HTTP/1.1\r\nX-A: 1\r\nX-Edge-Auth: s3cret\r\nHost: inner\r\nX-Forwarded-For: ")
+    assert request.startswith(b"GET / HTTP/1.1\r\nHost: inner\r\nX-A: 1\r\nX-Edge-Auth: s3cret\r\nX-Forwarded-For: ")
 
 
 def test_only_the_proxy_says_who_answered_and_why(start: Callable[..., Node], legacy: RawBackend) -> None:
@@ -211,5 +211,5 @@ def test_every_other_line_passes_in_order_byte_for_byte(fields: list[tuple[bytes
     head = read_request_head(b"GET /a HTTP/1.1\r\nHost: shop" + lines)
     editor = RequestEditor(trusted=False, identity_headers=[b"x-account-id"], isolated_cookies=["sid"])
     for _ in range(2):  # the second time by the way that was learnt
-        message = editor.write(head, b"/a", address=b"::1", scheme=b"http", authority=b"inner", request_id=b"r")
+        message = editor.write(head, b"/a", address=b"::1", authority=b"inner", request_id=b"r")
         assert message.startswith(b"GET /a HTTP/1.1\r\nHost: shop" + lines + b"\r\nX-Forwarded-For: ::1\r\n")
