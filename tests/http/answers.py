@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Final
 
+from tests.traffic.wire import Wire
+
 _CUT: Final = "cut"
+_JUNK: Final = "junk"
+
+
+def everything(client: Wire) -> bytes:
+    """All that comes until the connection ends, however it ends."""
+    with contextlib.suppress(ConnectionResetError):
+        while data := client.sock.recv(65536):
+            client.buffer += data
+    return client.buffer
 
 
 def told(raw: bytes, methods: list[bytes]) -> list[str]:
-    """Each answer as `STATUS BODY`, interim ones too; `cut` stands last when the bytes end within one.
+    """Each answer as `STATUS BODY`, interim ones too; `cut` stands last when the bytes end within one, `junk` where none begins.
 
     Args:
         raw: everything that came until the connection ended.
@@ -21,6 +33,8 @@ def told(raw: bytes, methods: list[bytes]) -> list[str]:
         head, end, raw = raw.partition(b"\r\n\r\n")
         if not end:
             return [*found, _CUT]
+        if not head.startswith(b"HTTP/1.1 ") or not head[9:12].isdigit():
+            return [*found, _JUNK]
         status = int(head[9:12])
         if 100 <= status < 200:
             found.append(str(status))

@@ -51,10 +51,10 @@ class _Gone(Exception):
 
 @dataclass(slots=True)
 class Oracle:
-    """A listening backend: every request is recorded, then answered with `answer`.
+    """A listening backend: every request is recorded, then answered.
 
     Attributes:
-        answer: sent after each request; a test may set it before it asks.
+        answer: to the next request; every other is answered `200 ok`.
         closes: whether it closes its connection after `answer`.
         seen: the requests, in the order in which they were whole.
         raw: every byte that came, connection after connection.
@@ -98,8 +98,10 @@ class Oracle:
             while True:
                 seen = reader.request()
                 self.seen.append(seen)
-                sock.sendall(self.answer)
-                if self.closes:
+                answer, self.answer = self.answer, OK
+                closes, self.closes = self.closes, False
+                sock.sendall(answer)
+                if closes:
                     return
 
 

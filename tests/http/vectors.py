@@ -63,9 +63,9 @@ class Vector:
     row: dict[str, Any]
 
     @property
-    def sends(self) -> bytes:
+    def wire(self) -> bytes:
         """The vector's bytes."""
-        text: str = self.row["sends"]
+        text: str = self.row["sends"] if "sends" in self.row else self.row["says"]
         return text.replace("PAD", "a" * self.row.get("pad", 0)).encode("latin-1")
 
     @property
