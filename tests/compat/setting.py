@@ -23,11 +23,13 @@ version: 1
 backends:
   legacy: {{url: "{legacy}"}}
   new: {{url: "{new}"}}
-identity: {{account: ["cookie:acct"]}}
-public_origin: "{public}"
+{identity}public_origin: "{public}"
 segments:
   movers: {{accounts: movers.txt}}
 {rest}otherwise: legacy
+"""
+IDENTITY = """\
+identity: {account: ["cookie:acct"]}
 """
 FLAG = """\
 flags:
@@ -98,7 +100,15 @@ class Setting:
 
 @contextlib.contextmanager
 def setting(
-    directory: Path, *, legacy: str, new: str, area: str, rest: str, share: int = 0, options: Sequence[str] = ()
+    directory: Path,
+    *,
+    legacy: str,
+    new: str,
+    area: str,
+    rest: str,
+    share: int = 0,
+    identity: str = IDENTITY,
+    options: Sequence[str] = (),
 ) -> Iterator[Setting]:
     """The proxy between two systems.
 
@@ -109,6 +119,7 @@ def setting(
         area: the one that a flag decides: new for the account `acme`, and for a share of all others.
         rest: what else stands in routes.yaml, at least `areas:`; whole lines.
         share: percent.
+        identity: who is asking; whole lines.
         options: more options of `strangler serve`.
     """
     (directory / "flags").mkdir(parents=True)
@@ -117,7 +128,9 @@ def setting(
     (directory / "movers.txt").write_text("acme\n")
     port = free_port()
     public = f"http://{LOOPBACK}:{port}"
-    (directory / "routes.yaml").write_text(ROUTES.format(legacy=legacy, new=new, public=public, rest=rest))
+    (directory / "routes.yaml").write_text(
+        ROUTES.format(legacy=legacy, new=new, public=public, rest=rest, identity=identity)
+    )
     with node(directory, port=port, options=options) as served:
         yield Setting(node=served, legacy_url=legacy, new_url=new)
 
