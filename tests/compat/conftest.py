@@ -26,6 +26,8 @@ areas:
     routes:
       - {path: "/catalogue/**", rewrite: {new: "/library/**"}}
       - {path: "/library/**"}
+  office:
+    routes: [{path: "/office/**", to: legacy, rewrite: {legacy: "/admin/**"}}]
   datasette-assets:
     routes: [{path: "/-/**", to: new}]
 """

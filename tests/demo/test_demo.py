@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 
 from bench.node import descendants
+from tests.demo.running import Demo, demo
 from tests.demo.sample import ask_sample
 
 pytestmark = pytest.mark.skipif(
@@ -25,51 +22,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@dataclass
-class Demo:
-    process: subprocess.Popen[str]
-    lines: list[str] = field(default_factory=list)
-    told: threading.Event = field(default_factory=threading.Event)
-
-    def read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if "Ctrl-C ends everything" in line:
-                self.told.set()
-        self.told.set()
-
-    @property
-    def text(self) -> str:
-        return "".join(self.lines)
-
-    def url(self, name: str) -> str:
-        found = re.search(rf"{name} +(http://\S+)", self.text)
-        assert found is not None, self.text
-        return found[1].removesuffix("/readyz")
-
-
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Demo]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "proxy", "demo", "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    running = Demo(process)
-    reader = threading.Thread(target=running.read)
-    reader.start()
-    assert running.told.wait(60)
-    yield running
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(30)
-    process.kill()
-    reader.join()
-    assert process.stdout is not None
-    process.stdout.close()
+@pytest.fixture(scope="module", name="demo")
+def a_demo() -> Iterator[Demo]:
+    with demo() as running:
+        yield running
 
 
 @pytest.mark.parametrize("account", ["acme", "northwind", "borealis", "vertex", "granite"])
@@ -90,13 +46,11 @@ def test_what_the_demo_says_to_try_works(demo: Demo) -> None:
 
 
 def test_explain_says_why_for_both_accounts(demo: Demo) -> None:
-    place = re.search(r"^ +cd (\S+)", demo.text, flags=re.MULTILINE)
-    assert place is not None
     explained = [line.strip() for line in demo.lines if " explain " in line]
     assert len(explained) == 2
     for line, backend in zip(explained, ("legacy", "new"), strict=True):
         said = subprocess.run(
-            line, shell=True, cwd=place[1], capture_output=True, text=True, check=True, timeout=30
+            line, shell=True, cwd=demo.directory, capture_output=True, text=True, check=True, timeout=30
         ).stdout
         assert f"→ {backend}: by its share" in said
         assert "of the running proxy" in said
@@ -123,15 +77,14 @@ def test_neither_shop_ever_sees_the_others_session(demo: Demo) -> None:
 
 
 def test_ctrl_c_ends_everything_and_leaves_nothing_behind(demo: Demo) -> None:
-    place = re.search(r"^ +cd (\S+)", demo.text, flags=re.MULTILINE)
-    assert place is not None
-    assert Path(place[1]).is_dir()
+    place = demo.directory
+    assert place.is_dir()
     everybody = descendants(demo.process.pid)
     ports = [int(demo.url(name).rpartition(":")[2]) for name in ("Open", "legacy", "new", "health")]
     assert len(everybody) >= 4
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(30) == 0
-    assert not Path(place[1]).exists()
+    assert not place.exists()
     assert [pid for pid in everybody if Path(f"/proc/{pid}").exists()] == []
     for port in ports:
         with socket.socket() as caller:

@@ -110,6 +110,7 @@ async def test_the_new_shops_api_has_moved(goods: Goods) -> None:
 
 @given(st.lists(st.binary(max_size=200) | st.text("\r\n-ab").map(str.encode), min_size=1, max_size=3))
 def test_any_bytes_survive_the_reading_of_a_form(contents: list[bytes]) -> None:
-    form = httpx.Request("POST", "http://x", files=[("file", ("a.bin", content)) for content in contents])
+    files = [("prices – ä.bin", content) for content in contents]
+    form = httpx.Request("POST", "http://x", files=[("file", file) for file in files])
     form.read()
-    assert files_of(form.headers["content-type"], form.content) == [("a.bin", content) for content in contents]
+    assert files_of(form.headers["content-type"], form.content) == files

@@ -7,6 +7,7 @@ static files, an API whose paths differ between the two.
 from __future__ import annotations
 
 import secrets
+from email.message import Message
 from email.parser import BytesParser
 from html import escape
 from typing import Any, Final
@@ -210,8 +211,17 @@ def files_of(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
     parsed = BytesParser().parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
     files = []
     for part in parsed.walk():
-        name = part.get_filename()
+        name = _name_of(part)
         content = part.get_payload(decode=True)
         if name and isinstance(content, bytes):
             files.append((name, content))
     return files
+
+
+def _name_of(part: Message) -> str | None:
+    """A file's name. Browsers write it in UTF-8 (RFC 7578 §5.1), which mail never has in a header: the parser hides it."""
+    disposition = Message()
+    for name, value in part.raw_items():
+        if name.lower() == "content-disposition":
+            disposition[name] = value.encode("ascii", "surrogateescape").decode("utf-8", "replace")
+    return disposition.get_filename()
