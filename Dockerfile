@@ -3,11 +3,13 @@
 
 FROM python:3.13-slim AS build
 WORKDIR /src
+# otel: with what exports spans (docs/tracing.md)
+ARG REQUIREMENTS=runtime
 RUN python -m venv /opt/strangler
-COPY requirements/build.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/runtime.txt requirements/otel.txt requirements/
 RUN python -m venv /opt/build \
  && /opt/build/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/build.txt \
- && /opt/strangler/bin/pip install --no-cache-dir --require-hashes --no-deps --only-binary :all: -r requirements/runtime.txt
+ && /opt/strangler/bin/pip install --no-cache-dir --require-hashes --no-deps --only-binary :all: -r requirements/${REQUIREMENTS}.txt
 COPY . .
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /opt/strangler/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \

@@ -72,8 +72,9 @@ fmt: $(VENV)/ready-dev  ## format, and mend what ruff can mend
 .PHONY: lock
 lock: $(VENV)/ready-dev  ## make requirements/*.txt anew from pyproject.toml; UPGRADE=1 takes the newest of everything
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet install uv
-	$(LOCK) --extra dev pyproject.toml --output-file requirements/dev.txt
+	$(LOCK) --extra dev --extra otel pyproject.toml --output-file requirements/dev.txt
 	$(LOCK) --constraint requirements/dev.txt pyproject.toml --output-file requirements/runtime.txt
+	$(LOCK) --extra otel --constraint requirements/dev.txt pyproject.toml --output-file requirements/otel.txt
 	$(LOCK) --extra bench --constraint requirements/dev.txt pyproject.toml --output-file requirements/bench.txt
 	echo hatchling | $(LOCK) --constraint requirements/dev.txt - --output-file requirements/build.txt
 

@@ -94,6 +94,7 @@ async def work(assignment: Assignment) -> None:
                     await traffic.listen(socket.socket(fileno=assignment.listener))
                     await end.wait()
                     await traffic.drain(settings.drain_s)
+                    await asyncio.to_thread(traffic.close_spans)
                 for task in following:
                     task.cancel()
     finally:

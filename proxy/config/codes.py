@@ -41,6 +41,7 @@ CODES: Final[dict[str, Code]] = {
     "bad-version": Code("a version of the format that this proxy doesn't know"),
     "bad-number": Code("a number outside its range"),
     "bad-duration": Code("a duration that can't be read"),
+    "bad-percent": Code("a percentage that can't be read"),
     "bad-name": Code("a name with characters that names don't have"),
     "twice": Code("the same value stands twice in a list"),
     # -- routes.yaml: backends and identity
@@ -52,6 +53,7 @@ CODES: Final[dict[str, Code]] = {
     "bad-cookie": Code("a cookie name that is none"),
     "shared-cookie": Code("a cookie that is said to belong to both systems"),
     "missing-env": Code("an environment variable that is named isn't set"),
+    "missing-extra": Code("something is asked for that an optional part of the installation brings"),
     "bad-network": Code("an address range that can't be read"),
     "trusts-everyone": Code("an address range that covers every address", warns=True),
     "bad-source": Code("an identity source that can't be read"),

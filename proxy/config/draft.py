@@ -12,6 +12,7 @@ from proxy.config.identity import draft_identity
 from proxy.config.kinds import Fields
 from proxy.config.names import is_token
 from proxy.config.nodes import is_blank
+from proxy.config.observing import METRICS_KEY, TRACING_KEY, draft_by_route, draft_tracing
 from proxy.config.problems import Report, quoted
 from proxy.config.segments import draft_segments
 from proxy.config.shapes import (
@@ -110,6 +111,8 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
         public_origin=check_origin(origin, "public_origin", report) if origin is not None else None,
         forwarding=draft_forwarding(fields[FORWARDING_KEY], report),
         rollback_drain_s=fields[ROLLBACK_DRAIN] or ROLLBACK_DRAIN_S,
+        tracing=draft_tracing(fields[TRACING_KEY], report),
+        metrics_by_route=draft_by_route(fields[METRICS_KEY]),
         cookies_legacy=legacy,
         cookies_new=new,
         backends=draft_backends(fields[BACKENDS_KEY], name, report),

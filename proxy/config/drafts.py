@@ -10,7 +10,7 @@ from proxy.core.model import Backend
 
 if TYPE_CHECKING:
     from proxy.config.problems import Complaint, Marked
-    from proxy.core.plan import Area, BackendSpec, Forwarding, Identity, Route, Segment
+    from proxy.core.plan import Area, BackendSpec, Forwarding, Identity, Route, Segment, Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,8 @@ class MainDraft:
     public_origin: str | None
     rollback_drain_s: float
     forwarding: Forwarding
+    tracing: Tracing | None
+    metrics_by_route: bool
     cookies_legacy: tuple[str, ...]
     cookies_new: tuple[str, ...]
     backends: tuple[BackendDraft, ...]

@@ -27,6 +27,7 @@ from proxy.config.kinds import (
     tell_kind,
 )
 from proxy.config.nodes import Node, Sequence
+from proxy.config.observing import METRICS, METRICS_KEY, TRACING, TRACING_KEY
 
 if TYPE_CHECKING:
     from proxy.config.problems import Report
@@ -330,6 +331,8 @@ MAIN: Final = Shape(
         COOKIES_KEY,
         PUBLIC_ORIGIN,
         ROLLBACK_DRAIN,
+        TRACING_KEY,
+        METRICS_KEY,
         AREAS_KEY,
         OTHERWISE,
     ),
@@ -338,6 +341,6 @@ INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere
 
 SHAPES: Final = (
     *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, IDENTITY, FORWARDING, ACCOUNTS),
-    *(SEGMENT, COOKIES, AREA, ROUTE, REWRITE),
+    *(SEGMENT, COOKIES, TRACING, METRICS, AREA, ROUTE, REWRITE),
 )
 """Every shape, as docs/routes.md lists them."""

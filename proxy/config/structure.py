@@ -268,6 +268,8 @@ def _settings(main: MainDraft) -> Settings:
         public_origin=main.public_origin,
         rollback_drain_s=main.rollback_drain_s,
         forwarding=main.forwarding,
+        tracing=main.tracing,
+        metrics_by_route=main.metrics_by_route,
         cookies_legacy=main.cookies_legacy,
         cookies_new=main.cookies_new,
     )

@@ -69,6 +69,10 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric(
         "strangler_log_lines_dropped_total", "counter", (), "Lines of the access log that a slow disk or pipe cost."
     ),
+    Metric(
+        "strangler_spans_exported_total", "counter", (), "Spans that the collector took; only with `tracing.export`."
+    ),
+    Metric("strangler_spans_dropped_total", "counter", (), "Spans that it didn't take, or that found no room to wait."),
     # control
     Metric("strangler_generation", "gauge", ("worker",), "The generation that a worker serves; 0: none yet."),
     Metric("strangler_generation_posted", "gauge", (), "The generation that workers are told to serve."),

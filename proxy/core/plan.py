@@ -27,6 +27,9 @@ ROLLBACK_DRAIN_S: Final = 10.0
 HANDSHAKE_S: Final = 10.0
 """HAProxy's and Envoy's order of size (`timeout http-request`, `transport_socket_connect_timeout`: 10 s); nginx has 60 s."""
 
+SAMPLE_BP: Final = 100
+"""One trace of a hundred, as Istio samples: enough to see every kind of request, and cheap."""
+
 Logic = Any
 """A JsonLogic expression as JSON data: text, number, bool, null, list, or one-key mapping."""
 
@@ -66,6 +69,15 @@ class Forwarding(_Part, frozen=True, kw_only=True):
     via_answers: bool = False
 
 
+class Tracing(_Part, frozen=True, kw_only=True):
+    """What is done about traces of requests (docs/tracing.md)."""
+
+    begin: bool = False  # a trace is begun for a request that belongs to none
+    trusted_only: bool = False  # only peers in `identity.trusted_from` may say which trace a request belongs to
+    sample_bp: int = SAMPLE_BP  # of the traces begun here
+    export: str | None = None  # URL that spans are posted to
+
+
 class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     """What holds for every request."""
 
@@ -77,6 +89,8 @@ class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     cookies_new: tuple[str, ...] = ()
     rollback_drain_s: float = ROLLBACK_DRAIN_S  # over which tunnels and event streams that a rollback covers are ended
     forwarding: Forwarding = Forwarding()
+    tracing: Tracing | None = None
+    metrics_by_route: bool = False
 
 
 class Source(_Part, frozen=True, kw_only=True):

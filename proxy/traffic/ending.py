@@ -13,6 +13,7 @@ from proxy.core.body import Relay
 from proxy.core.decision import Decision
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
 from proxy.core.message import RequestHead
+from proxy.core.tracecontext import context_of
 from proxy.traffic.refusal import RETRY_AFTER_S, last_hop, refusal
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.traffic.client import ClientConnection
     from proxy.traffic.pool import Endpoint
     from proxy.traffic.server import Traffic
+    from proxy.traffic.tracing import Trace
     from proxy.traffic.wiring import Outlet, Wiring
 
 _log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Ending:
         status: what the client was told; 0: nothing yet.
         received: bytes from the client; `sent`: to it.
         head_us: until the backend's head was there.
+        trace: its place in a trace; None: the generation has no tracer, or it was refused before.
         request_done: the request's last byte has arrived.
     """
 
@@ -71,6 +74,7 @@ class Ending:
         "sent",
         "started_s",
         "status",
+        "trace",
         "traffic",
         "wiring",
     )
@@ -109,12 +113,33 @@ class Ending:
         self._replay: bytes | None = b""  # of the body, sent so far; None: too much of it to be sent again
         self._interim = 0
         self.sent = 0
+        self.trace: Trace | None = None
         self._stalled_bytes = -1
 
     @property
     def peer(self) -> str:
         """The client's address."""
         return self._address.decode()
+
+    @property
+    def trace_id(self) -> bytes | None:
+        """Its trace, as the log names it; None: it belongs to none, or to one that whoever told it may not tell."""
+        if self.wiring.tracer is None:
+            context = context_of(self.head)
+        else:
+            context = None if self.trace is None else self.trace.context
+        return None if context is None else context.trace_id
+
+    @property
+    def scheme(self) -> str:
+        """Of the client's connection: `http` or `https`."""
+        return "https" if self._peer_kind & 4 else "http"  # `Wiring.judge`
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """The endpoint that was asked last; None: none was."""
+        endpoint: Endpoint | None = getattr(self, "_endpoint", None)
+        return None if endpoint is None else endpoint.url
 
     @property
     def party(self) -> Party:

@@ -29,6 +29,7 @@ from proxy.core.rewrite import forward_target
 from proxy.traffic.answer import Answering
 from proxy.traffic.ending import SAFE
 from proxy.traffic.limits import WATER_BYTES
+from proxy.traffic.tracing import with_trace
 
 if TYPE_CHECKING:
     from proxy.core.covering import LiveLatch
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from proxy.traffic.client import ClientConnection
     from proxy.traffic.pool import Endpoint
     from proxy.traffic.server import Traffic
+    from proxy.traffic.tracing import Tracer
     from proxy.traffic.wiring import Wiring
 
 IDEMPOTENT: Final = SAFE | {b"PUT", b"DELETE"}
@@ -115,6 +117,8 @@ class Exchange(Answering):
                 authority=outlet.authority,
                 request_id=self.request_id,
             )
+            if wiring.tracer is not None:
+                self._trace(wiring.tracer)
         except BadMessage as bad:
             self._keep_alive = False
             kind = Kind.LOOPED if bad.status == LOOP_DETECTED else Kind.MALFORMED
@@ -146,6 +150,14 @@ class Exchange(Answering):
         else:
             traffic.telemetry.reused(decision.backend)
             self._send(connection)
+
+    def _trace(self, tracer: Tracer) -> None:
+        """Tell the backend which trace the request belongs to; decided anew, it is still the same."""
+        trace = self.trace
+        if trace is None:
+            trace = self.trace = tracer.trace(self.head, peer_trusted=self._peer_trusted)
+        if self._outlet.tells_trace:
+            self._message = with_trace(self._message, trace)
 
     def _send(self, connection: BackendConnection) -> None:
         """Write the head, and what is there of the body: from here on the request has begun at the backend."""

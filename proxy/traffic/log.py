@@ -84,6 +84,7 @@ class AccessLog:
         duration_us: int,
         head_us: int | None,
         closed_by: str | None = None,
+        trace: bytes | None = None,
     ) -> None:
         """Take note of one exchange.
 
@@ -100,6 +101,7 @@ class AccessLog:
             duration_us: all of it.
             head_us: until the backend's head was there.
             closed_by: who ended a tunnel first; None: it was none, and the line doesn't mention it.
+            trace: the id of its trace, hexadecimal digits; None: it belongs to none, and the line doesn't mention it.
         """
         lines = self._lines
         if len(lines) >= LINES_WAITING:
@@ -137,7 +139,11 @@ class AccessLog:
             duration_us,
             "null" if head_us is None else head_us,
         )
-        lines.append(line if closed_by is None else f'{line[:-2]},"closed_by":"{closed_by}"}}\n')
+        if closed_by is not None:
+            line = f'{line[:-2]},"closed_by":"{closed_by}"}}\n'
+        if trace is not None:
+            line = f'{line[:-2]},"trace":"{trace.decode()}"}}\n'
+        lines.append(line)
         if len(lines) == 1:  # else the thread knows already
             self._work.set()
 

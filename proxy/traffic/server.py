@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.core.freeze import freezing, writes
 from proxy.core.model import Backend
+from proxy.core.tracecontext import TRACEPARENT
 from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.entrance import Entrance, Terms
+from proxy.traffic.export import Spans
 from proxy.traffic.lasting import Lasting
 from proxy.traffic.limits import TICK_S, Limits, ticks
 from proxy.traffic.pool import Endpoint, Load, Pool
@@ -101,6 +103,8 @@ class Traffic:
         # Ids needn't be secret, only different between workers and restarts: half random, half counted.
         self._id_prefix = b"%016x" % random.SystemRandom().getrandbits(64)
         self._id = 0
+        self._spans: Spans | None = None
+        self._observers: tuple[Callable[[Ending, int], None], ...] = ()
         self.wiring: Wiring
         self.credentials: Credentials
         self.swap(generation, credentials)
@@ -131,6 +135,23 @@ class Traffic:
         self._terms = Terms(generation.listener, credentials)
         self._open_entrances()
         self.lasting.look()
+        self._observe(generation)
+
+    def _observe(self, generation: Generation) -> None:
+        """Let those look at ended exchanges whom the generation wants; mostly nobody."""
+        tracing = generation.settings.tracing
+        collector = None if tracing is None else tracing.export
+        if self._spans is None and collector is not None:
+            self._spans = Spans()
+        if self._spans is not None:
+            self._spans.use(collector)
+        self._observers = () if self._spans is None or collector is None else (self._spans.exchange,)
+
+    def close_spans(self) -> None:
+        """Send the spans that wait, for two seconds at most; called once everything is over."""
+        if self._spans is not None:
+            self._spans.close()
+            self._flush()
 
     def latch_changed(self) -> None:
         """Another latch is in force: recall what lasts on new and is covered now."""
@@ -275,6 +296,8 @@ class Traffic:
             head_us=exchange.head_us,
             lasted=lasted,
         )
+        for observe in self._observers:
+            observe(exchange, duration_us)
         if self._log is not None:
             fault = exchange.fault
             self._log.exchange(
@@ -290,6 +313,7 @@ class Traffic:
                 duration_us=duration_us,
                 head_us=exchange.head_us,
                 closed_by=exchange.closed_by if status == SWITCHING else None,
+                trace=exchange.trace_id if TRACEPARENT in exchange.head.values or exchange.trace is not None else None,
             )
 
     def head_refused(self, fault: Fault, status: int, request_id: bytes, *, received: int, sent: int) -> None:
@@ -348,4 +372,6 @@ class Traffic:
 
     def _flush(self) -> None:
         dropped = 0 if self._log is None else self._log.dropped + self._log.lost
+        if self._spans is not None:
+            self.telemetry.spans(*self._spans.take_counts())
         self.telemetry.flush(in_flight=self.in_flight, log_dropped=dropped)

@@ -162,6 +162,11 @@ class Telemetry:
         cells[self._received] += received
         cells[self._sent] += sent
 
+    def spans(self, exported: int, dropped: int) -> None:
+        """So many spans more were exported, and dropped."""
+        for name, count in (("exported", exported), ("dropped", dropped)):
+            self._cells[self._counters.series(f"strangler_spans_{name}_total")] += count
+
     def flush(self, *, in_flight: int, log_dropped: int) -> None:
         """Add to the page what is gathered between ticks."""
         self._cells[self._in_flight] = in_flight

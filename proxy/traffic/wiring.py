@@ -11,6 +11,7 @@ from proxy.core.forwarding import RequestEditor
 from proxy.core.mapback import MapBack
 from proxy.core.model import Backend
 from proxy.core.plan import ENDPOINTS_OWN, KEEP
+from proxy.traffic.tracing import FIELDS, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,9 +39,10 @@ class Outlet:
         authorities: of each endpoint's URL, where requests name their endpoint's own and these differ.
         party: whose fault it is when the way is broken.
         requests: by the kind of peer (`Wiring.judge`).
+        tells_trace: whether the backend hears of a request's trace from the tracer; its own `headers` go before.
     """
 
-    __slots__ = ("answers", "authorities", "authority", "backend", "party", "pool", "requests")
+    __slots__ = ("answers", "authorities", "authority", "backend", "party", "pool", "requests", "tells_trace")
 
     def __init__(self, generation: Generation, spec: BackendSpec, pool: Pool) -> None:
         settings = generation.settings
@@ -51,6 +53,9 @@ class Outlet:
         self.backend = spec.name
         self.party: Party = party_of(spec.name)
         self.pool = pool
+        edited = {name.lower() for name in (*spec.headers_remove, *(name for name, _ in spec.headers_set))}
+        self.tells_trace = edited.isdisjoint(FIELDS)
+        untraced = () if settings.tracing is None else FIELDS  # the tracer writes them anew
         self.requests = tuple(
             RequestEditor(
                 trusted=trusted,
@@ -59,7 +64,7 @@ class Outlet:
                 identity_headers=generation.identity_headers,
                 isolated_cookies=foreign,
                 set_headers=spec.headers_set,
-                remove_headers=spec.headers_remove,
+                remove_headers=(*spec.headers_remove, *untraced),
                 host=spec.host,
                 forwarding=settings.forwarding,
             )
@@ -96,13 +101,16 @@ class Wiring:
     """What a request reads once, and then lives in.
 
     Attributes:
+        tracer: None: traces pass as they came.
         withholds: tells the trailer fields that pass to no backend; a body may be read before its backend is known.
     """
 
-    __slots__ = ("generation", "outlets", "withholds")
+    __slots__ = ("generation", "outlets", "tracer", "withholds")
 
     def __init__(self, generation: Generation, pools: Mapping[Backend, Pool]) -> None:
         self.generation = generation
+        tracing = generation.settings.tracing
+        self.tracer = None if tracing is None else Tracer(tracing)
         self.outlets = {
             backend: Outlet(generation, generation.backends[backend], pool) for backend, pool in pools.items()
         }
@@ -110,9 +118,12 @@ class Wiring:
             trusted=False,
             identity_headers=generation.identity_headers,
             remove_headers=[
-                name
-                for spec in generation.backends.values()
-                for name in (*spec.headers_remove, *(name for name, _ in spec.headers_set))
+                *(() if tracing is None else FIELDS),
+                *(
+                    name
+                    for spec in generation.backends.values()
+                    for name in (*spec.headers_remove, *(name for name, _ in spec.headers_set))
+                ),
             ],
         )
         self.withholds = strictest.withholds

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     running: Over | None = None
     today: datetime.date | None = None
     rolled_back: str | None = None
+    without: str | None = None  # a package that isn't installed
 
     def over(self) -> Over:
         """What is laid over the base."""
@@ -46,6 +50,12 @@ class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def provoke(self) -> tuple[Complaint, ...]:
         """Every complaint that the files give."""
+        if self.without is not None:
+            with absent(self.without):
+                return self._complaints()
+        return self._complaints()
+
+    def _complaints(self) -> tuple[Complaint, ...]:
         wanted = base.files(self.over())
         special: dict[str, File | None] = {n: File.of(text.encode("latin-1")) for n, text in self.latin1.items()}
         if self.unreadable is not None:
@@ -70,6 +80,20 @@ class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         now = [f"# {name}\n{text}" if text is not None else f"# {name}: deleted\n" for name, text in shown.items()]
         over = [f"# strangler rollback --area {self.rolled_back} --reason …\n"] if self.rolled_back else []
         return "\n".join(was + over + now)
+
+
+@contextmanager
+def absent(package: str) -> Iterator[None]:
+    """Let imports find a package as little as where it isn't installed."""
+    hidden = {
+        name: sys.modules.pop(name) for name in [*sys.modules] if name == package or name.startswith(f"{package}.")
+    }
+    sys.modules[package] = None  # type: ignore[assignment]  # what the import system documents for "don't find this"
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        sys.modules.update(hidden)
 
 
 def rows() -> list[Row]:

@@ -20,7 +20,18 @@ from proxy.core.counters import PAGE_BYTES, Counters
 from proxy.core.covering import NOTHING_ROLLED_BACK, LiveLatch
 from proxy.core.generation import Generation, assemble
 from proxy.core.model import Backend
-from proxy.core.plan import Area, BackendSpec, Identity, Listener, Plan, Route, encode_plan, new_settings, plan_name
+from proxy.core.plan import (
+    Area,
+    BackendSpec,
+    Flag,
+    Identity,
+    Listener,
+    Plan,
+    Route,
+    encode_plan,
+    new_settings,
+    plan_name,
+)
 from proxy.traffic.limits import Limits
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
@@ -170,6 +181,7 @@ def a_plan(
     *,
     routes: tuple[Route, ...] = (),
     areas: tuple[Area, ...] = (),
+    flags: tuple[Flag, ...] = (),
     identity: Identity | None = None,
     listener: Listener | None = None,
     legacy_options: dict[str, Any] | None = None,
@@ -189,6 +201,7 @@ def a_plan(
         ),
         areas=(moved, *areas),
         routes=(fixed, *routes),
+        flags=flags,
     )
 
 
