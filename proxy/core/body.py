@@ -29,6 +29,7 @@ TRAILERS_BYTES: Final = 16 * 1024
 TRAILERS_COUNT: Final = 100
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;([\t\x20-\x7e\x80-\xff]*))?")
+_BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
 _TRAILER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -195,6 +196,8 @@ class Chunks:
         if end < 0:
             if len(data) >= TRAILERS_BYTES:
                 raise BadMessage("trailers are too long", 431)
+            if _BARE_LINE_END.search(data):
+                raise BadMessage("malformed trailer")  # now: whoever reads on at it has sent all, and waits
             self._held = data
             return
         lines = data[:end].split(b"\r\n")

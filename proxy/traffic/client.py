@@ -53,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
         "_lingering",
         "_paused",
         "_resets",
+        "_searched",
         "_since_tick",
         "_traffic",
         "_wiring",
@@ -71,6 +72,7 @@ class ClientConnection(asyncio.Protocol):
         self._exchange: Exchange | Tunnel | None = None
         self._wiring: Wiring | None = None
         self._buffer = bytearray()  # an incomplete head, or what was pipelined
+        self._searched = 0  # so many bytes of it are known to hold no end of a head
         self._since_tick = 0  # since when it is idle, or its head incomplete, or it lingers
         self._closing = False
         self._lingering = False
@@ -109,7 +111,7 @@ class ClientConnection(asyncio.Protocol):
                 pass  # lingering: read and dropped
             elif self._buffer:
                 self._buffer += data
-                self._read_buffer(len(self._buffer) - len(data))
+                self._read_buffer()
             else:
                 at = data.find(_END_OF_HEAD)
                 if at > 0:
@@ -117,7 +119,7 @@ class ClientConnection(asyncio.Protocol):
                 else:
                     self._since_tick = self._traffic.tick
                     self._buffer += data
-                    self._read_buffer(0)
+                    self._read_buffer()
         except Exception:  # noqa: BLE001  the top of a protocol callback: told with its trace, ends this connection alone
             self._defect()
 
@@ -135,25 +137,30 @@ class ClientConnection(asyncio.Protocol):
         if len(self._buffer) > WATER_BYTES:
             self._set_paused()
 
-    def _read_buffer(self, searched: int) -> None:
-        """Look for a head in the buffer; `searched` bytes of it are known to hold no end."""
+    def _read_buffer(self) -> None:
+        """Look for a head in the buffer."""
         buffer = self._buffer
-        if buffer[:2] == b"\r\n":
-            del buffer[:2]  # RFC 9112 §2.2: an empty line before a request is let pass
+        while buffer[:2] == b"\r\n":
+            del buffer[:2]  # RFC 9112 §2.2: empty lines before a request are let pass
+        searched = self._searched
         at = buffer.find(_END_OF_HEAD, max(0, searched - 5))
         if at > 0:
             data = bytes(buffer)
             self._buffer = bytearray()
+            self._searched = 0
             self._begin(data, at)
             return
         flaw = flaw_of_request(buffer, searched, self._traffic.limits)
         if flaw is not None:
             self._refuse(_MALFORMED, flaw)
+        self._searched = len(buffer)
 
     def _begin(self, data: bytes, at: int) -> None:
         """Start the exchange whose head ends at `at`."""
         traffic = self._traffic
         limits = traffic.limits
+        if data[:2] == b"\r\n":
+            data, at = data[2:], at - 2  # an empty line that came in one read with the head
         if at > limits.head_bytes:
             self._refuse(_MALFORMED, BadMessage("the head is too long", 431))
             return
@@ -161,7 +168,7 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(_MALFORMED, BadMessage("the request line is too long", 414))
             return
         try:
-            head = read_request_head(data[2:at] if data[:2] == b"\r\n" else data[:at])
+            head = read_request_head(data[:at])
         except BadMessage as bad:
             self._refuse(_MALFORMED, bad)
             return
@@ -194,7 +201,7 @@ class ClientConnection(asyncio.Protocol):
         """Take up what was pipelined."""
         if self._exchange is None and self._buffer and self.writable and not self._closing:
             try:
-                self._read_buffer(0)
+                self._read_buffer()
             except Exception:  # noqa: BLE001  the top of a protocol callback: told with its trace, ends this connection alone
                 self._defect()
 
@@ -206,7 +213,8 @@ class ClientConnection(asyncio.Protocol):
         if self._closing:
             return
         if not keep_alive:
-            self._close(linger=not exchange.request_done)
+            # Whoever pipelined still sends: what arrived unread at a closed socket would reset it, and the answer with it.
+            self._close(linger=not exchange.request_done or bool(self._buffer))
         elif self._buffer:
             self._next_soon()
         if self._paused and not self._closing:
