@@ -62,6 +62,10 @@ bench: $(VENV)/ready-bench  ## beside nginx, HAProxy, Caddy and Envoy (some 15 m
 prove: $(VENV)/ready-dev  ## shares, reloads under load, cost of a decision (about 5 minutes)
 	@$(BIN)/python -m prove
 
+.PHONY: fuzz
+fuzz: $(VENV)/ready-dev  ## hostile bytes in both directions, and into every parser (3 minutes; other inputs: make fuzz SEED=…)
+	@$(BIN)/python -m fuzz --seed $(or $(SEED),0)
+
 ## House-keeping
 
 .PHONY: fmt
