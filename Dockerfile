@@ -1,7 +1,8 @@
 # docker build -t strangler .
 # docker run -p 8080:8080 -v ./routes.yaml:/config/routes.yaml:ro -v ./flags:/config/flags -v strangler-state:/state strangler
 
-FROM python:3.13-slim AS build
+# Not the slim one: it has the C compiler that hatch_build.py needs.
+FROM python:3.13 AS build
 WORKDIR /src
 # otel: with what exports spans (docs/tracing.md)
 ARG REQUIREMENTS=runtime
@@ -11,7 +12,7 @@ RUN python -m venv /opt/build \
  && /opt/build/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/build.txt \
  && /opt/strangler/bin/pip install --no-cache-dir --require-hashes --no-deps --only-binary :all: -r requirements/${REQUIREMENTS}.txt
 COPY . .
-RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
+RUN STRANGLER_NATIVE=1 /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /opt/strangler/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
  && /opt/strangler/bin/python -m compileall -q /opt/strangler/lib \
  && /opt/strangler/bin/pip uninstall --yes --quiet pip

@@ -66,8 +66,8 @@ class AccessLog:
         self._reopening = False
         self.dropped = 0  # by the traffic path: the queue was full
         self.lost = 0  # by the thread: the disk refused them
-        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._run, name="access-log", daemon=True)
+        self._writer.start()
 
     def exchange(
         self,
@@ -156,8 +156,8 @@ class AccessLog:
         """Write what waits, for at most two seconds, and end."""
         self._ending.set()
         self._work.set()
-        self._thread.join(_CLOSING_S)
-        if self._path is not None and not self._thread.is_alive():
+        self._writer.join(_CLOSING_S)
+        if self._path is not None and not self._writer.is_alive():
             os.close(self._fd)
 
     def _learn_where(self, decision: Decision) -> str:
@@ -239,7 +239,8 @@ def _write_all(fd: int, piece: bytes) -> None:
     rest = memoryview(piece)
     while rest:
         try:
-            rest = rest[os.write(fd, rest) :]
+            written = os.write(fd, rest)
+            rest = rest[written:]  # not in one line: mypyc evaluates what stands in a slice twice
         except OSError as error:
             if error.errno != errno.EAGAIN:
                 raise
