@@ -21,7 +21,7 @@ demo: $(VENV)/ready  ## two demo shops with the proxy in front; Ctrl-C ends all
 	@$(BIN)/strangler demo
 
 .PHONY: test
-test: check cover native-tests  ## every check, every test with its coverage, and the traffic path's once more compiled
+test: check cover native  ## every check, every test with its coverage, and the traffic path's once more compiled
 
 ## Parts of `make test`
 
@@ -55,7 +55,7 @@ cover: $(VENV)/ready-dev $(NODE_READY)  ## the tests with branch coverage, of su
 # What a wheel holds (hatch_build.py), beside the checkout: no compiled module ever hides a file that somebody edits.
 NATIVE := build/native
 # Before the checkout, which PYTHONSAFEPATH keeps out of first place.
-WITH_NATIVE := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(NATIVE)
+WITH_NATIVE := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(NATIVE):$(CURDIR)
 
 $(NATIVE)/ready: $(VENV)/ready-dev hatch_build.py pyproject.toml $(shell find proxy -name '*.py')
 	@echo "Compiling the traffic path (about a minute; skipped with a word where there is no C compiler) ..."
@@ -64,8 +64,8 @@ $(NATIVE)/ready: $(VENV)/ready-dev hatch_build.py pyproject.toml $(shell find pr
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-index --target $(NATIVE) build/wheel/*.whl
 	@touch $@
 
-.PHONY: native-tests
-native-tests: $(NATIVE)/ready  ## the tests of what the wheel compiles, against the wheel
+.PHONY: native
+native: $(NATIVE)/ready  ## the tests of what the wheel compiles, against the wheel
 	@if ls $(NATIVE)/strangler__mypyc* >/dev/null 2>&1; then \
 		$(WITH_NATIVE) $(BIN)/pytest --import-mode=append tests/core tests/traffic tests/app/test_explain_is_traffic.py; \
 	else echo "Skipped: without a C compiler the wheel holds Python alone. On Debian and Ubuntu: apt install gcc python3-dev"; fi
@@ -73,12 +73,12 @@ native-tests: $(NATIVE)/ready  ## the tests of what the wheel compiles, against 
 ## Figures; bounded, printed as tables, not part of `make test`
 
 .PHONY: bench
-bench: $(VENV)/ready-bench  ## beside nginx, HAProxy, Caddy and Envoy (some 15 minutes); one part: make bench P=cpu
-	@$(BIN)/python -m bench $(P)
+bench: $(VENV)/ready-bench $(NATIVE)/ready  ## beside nginx, HAProxy, Caddy and Envoy (some 15 minutes); one part: make bench P=cpu
+	@$(WITH_NATIVE) $(BIN)/python -m bench $(P)
 
 .PHONY: prove
-prove: $(VENV)/ready-dev  ## shares, reloads under load, cost of a decision (about 5 minutes)
-	@$(BIN)/python -m prove
+prove: $(NATIVE)/ready  ## shares, reloads under load, cost of a decision (about 5 minutes)
+	@$(WITH_NATIVE) $(BIN)/python -m prove
 
 .PHONY: fuzz
 fuzz: $(VENV)/ready-dev  ## hostile bytes in both directions, and into every parser (3 minutes; other inputs: make fuzz SEED=…)

@@ -8,7 +8,7 @@ from proxy.core import message
 
 
 def pytest_report_header() -> str:
-    """Which of the two is tested: the checkout, or what a wheel makes of it (`make native-tests`)."""
+    """Which of the two is tested: the checkout, or what a wheel makes of it (`make native`)."""
     return "traffic path: compiled" if message.__file__.endswith(".so") else "traffic path: Python"
 
 

@@ -14,10 +14,18 @@ from proxy.cli.rollback import release, rollback
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
 from proxy.cli.status import status
+from proxy.cli.version import tell_version
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="strangler", prog_name="strangler")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=tell_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Strangler moves a business from an old system to a new one: area by area, account by account, and back at once.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -245,3 +246,8 @@ def test_help_tells_exit_codes_and_fits_a_terminal(name: str, command: click.Com
     text = CliRunner().invoke(main, [name, "--help"], terminal_width=100).output
     assert "Exit codes" in text
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_the_version_says_whether_the_traffic_path_is_compiled() -> None:
+    told = CliRunner().invoke(main, ["--version"]).output
+    assert told.startswith(f"strangler {version('strangler')} (traffic path ")
