@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from websockets.utils import accept_key
+
 from tests.traffic.wire import RawBackend, Wire
 
 TEXT: Final = b"0123456789" * 100
@@ -208,6 +210,20 @@ def _events(origin: Origin, seen: Seen, wire: Wire) -> bool:
     return True
 
 
+def _socket(_: Origin, seen: Seen, wire: Wire) -> bool:
+    """A WebSocket that says once what it hears: one short frame, whose mask is taken off (RFC 6455 §5.2)."""
+    accept = accept_key("".join(seen.all("sec-websocket-key")))
+    switch = "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    wire.send(f"HTTP/1.1 101 Switching Protocols\r\n{switch}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+    first, length = wire.exactly(2)
+    mask = wire.exactly(4)
+    heard = bytes(octet ^ mask[i % 4] for i, octet in enumerate(wire.exactly(length & 0x7F)))
+    wire.send(bytes([first, len(heard)]), heard)
+    wire.exactly(6)  # the other side's Close
+    wire.send(b"\x88\x00")
+    return True
+
+
 _ANSWERS: Final[dict[str, Callable[[Origin, Seen, Wire], bool | None]]] = {
     "/odd": _odd,
     "/ranges": _ranges,
@@ -220,4 +236,5 @@ _ANSWERS: Final[dict[str, Callable[[Origin, Seen, Wire], bool | None]]] = {
     "/refuses": _refuses,
     "/hints": _hints,
     "/events": _events,
+    "/socket": _socket,
 }
