@@ -9,6 +9,7 @@ from proxy.config.kinds import Fields, Key
 from proxy.config.names import check_header, check_method, is_token, place
 from proxy.config.problems import Report, quoted
 from proxy.config.shapes import (
+    AREA_CACHE,
     FALLBACK,
     FLAG,
     HOST,
@@ -72,6 +73,7 @@ def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
         mark=name,
         where=fields.where,
         flag=Mentioned(name=flag.text, mark=flag, where=fields.at(FLAG)) if flag is not None else None,
+        cache=fields[AREA_CACHE],
         routes=tuple(routes),
     )
 

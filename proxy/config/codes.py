@@ -75,6 +75,7 @@ CODES: Final[dict[str, Code]] = {
     "duplicate-route": Code("two routes of an area have the same id"),
     "retired-legacy": Code("a route of a retired area is fixed to legacy"),
     "retired-under-rollback": Code("a reload that would retire an area under a rollback"),
+    "shared-cache": Code("answers that depend on the account, and nothing said to shared caches in front", warns=True),
     "bad-path": Code("a path pattern that can't be read"),
     "bad-regex": Code("an expression that RE2 refuses"),
     "bad-host": Code("a host that is none"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.config.cache import Cache
+from proxy.config.caching import by_account, warn_of_caches
 from proxy.config.fileset import FLAG_FILES, FileSet
 from proxy.config.flagfile import FlagDraft, read_flag_file
 from proxy.config.problems import Complaint, errors, nearest, ordered, quoted
@@ -130,12 +131,26 @@ class _Flags:
             told = "has no *.flagd.yaml or *.flagd.json" if files.has_flags else "there is no such directory"
             reports(files.flags).tell("no-flags", None, "", f"{told}, and every area that asks a flag is legacy's")
         written = {area.record.flag for area in structure.areas}
+        self._warn_of_caches()
         for key, flag in self.by_key.items():
             if key in needed:
                 self._check_used(flag, needed[key])
             elif not structure.blind and key not in written:
                 told = f"no area uses this flag{nearest(key, (area.record.name for area in structure.areas))}"
                 reports(flag.file).tell("unused-flag", flag.mark, flag.where, told)
+
+    def _warn_of_caches(self) -> None:
+        structure = self._structure
+        if structure.cache is not None or structure.settings is None:
+            return
+        undecided = []
+        for area in structure.areas:
+            flag = self.by_key.get(area.record.flag)
+            record = None if flag is None else flag.record
+            if area.cache is None and by_account(area, record, structure.identity):
+                undecided.append(area)
+        if undecided:
+            warn_of_caches(undecided, self._reports(undecided[0].record.place.rsplit(":", 2)[0]))
 
     def _read(self, files: FileSet, cache: Cache) -> None:
         directory = files.files.get(files.flags)

@@ -76,6 +76,7 @@ class AreaDraft:
     mark: Marked
     where: str
     flag: Mentioned | None  # None: implied
+    cache: str | None  # None: as the main file says
     routes: tuple[RouteDraft, ...]
 
 
@@ -89,6 +90,7 @@ class MainDraft:
     forwarding: Forwarding
     tracing: Tracing | None
     metrics_by_route: bool
+    cache: str | None  # None: not written
     cookies_legacy: tuple[str, ...]
     cookies_new: tuple[str, ...]
     backends: tuple[BackendDraft, ...]

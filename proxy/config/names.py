@@ -22,7 +22,8 @@ FRAMING_HEADERS: Final = frozenset(
 """RFC 9110 §7.6.1, RFC 9112 §6: they hold for one connection, and the proxy writes them itself."""
 
 OWN_HEADERS: Final = FRAMING_HEADERS | {
-    *("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id")
+    *("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"),
+    *("x-request-id", "x-strangler", "x-strangler-error"),
 }
 """With those that say who came before the proxy."""
 

@@ -270,8 +270,15 @@ class _Routes:
         return {"type": "array", "items": ROUTE.schema(), "minItems": 1}
 
 
+_CACHE = OneOf(("private", "vary", "off"))
+AREA_CACHE = Key(
+    name="cache",
+    kind=_CACHE,
+    default="as the file's `cache` says",
+    meaning="What shared caches in front are told of its answers, for as long as they depend on who asks.",
+)
 ROUTES = Key(name="routes", kind=_Routes(), required=True, meaning="What belongs to the area.")
-AREA: Final = Shape("areas.*", (OWNER, RUNBOOK, FLAG, FALLBACK, RETIRED, ROUTES))
+AREA: Final = Shape("areas.*", (OWNER, RUNBOOK, FLAG, FALLBACK, RETIRED, AREA_CACHE, ROUTES))
 
 # -- the files
 VERSION = Key(name="version", kind=Whole(0, 1_000_000), required=True, meaning="The version of this format: 1.")
@@ -300,6 +307,12 @@ PUBLIC_ORIGIN = Key(
     kind=Text("an origin such as `https://shop.example`", pattern="^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+/?$"),
     default="nothing is mapped back",
     meaning="What people see: redirects and cookies of the two systems are mapped back to it.",
+)
+CACHE = Key(
+    name="cache",
+    kind=_CACHE,
+    default="`off`, and a warning where answers depend on the account",
+    meaning="What shared caches in front are told of answers that depend on who asks: that they are `private`, or by what they `vary`.",
 )
 ROLLBACK_DRAIN = Key(
     name="rollback_drain",
@@ -330,6 +343,7 @@ MAIN: Final = Shape(
         SEGMENTS_KEY,
         COOKIES_KEY,
         PUBLIC_ORIGIN,
+        CACHE,
         ROLLBACK_DRAIN,
         TRACING_KEY,
         METRICS_KEY,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.config.accounts import Accounts, read_list, read_register
 from proxy.config.backends import resolve_headers
+from proxy.config.caching import cached_as, decided_by
 from proxy.config.draft import draft_file
 from proxy.config.fileset import ENVIRONMENT, is_pattern, matches, normal_name
 from proxy.config.problems import Complaint, Report, nearest, quoted
@@ -28,6 +29,7 @@ class Structure:
     """What the routes files say together.
 
     Attributes:
+        cache: what the main file tells shared caches; None: it doesn't say.
         names: (kind, name) of every area and segment → the file that defines it.
         blind: whether a file couldn't be read, so that an unknown name may only be unread.
         used: every file that belongs to it.
@@ -42,6 +44,7 @@ class Structure:
     segments: tuple[Segment, ...] = ()
     areas: tuple[AreaDraft, ...] = ()
     area_records: tuple[Area, ...] = ()
+    cache: str | None = None
     routes: tuple[Route, ...] = ()
     names: Mapping[tuple[str, str], str]
     blind: bool = False
@@ -137,7 +140,8 @@ class _Builder:
             _tell_hidden(hidden, hiding, reports)
         backends = tuple(resolve_headers(one, self._files, reports(file)) for one in main.backends) if main else ()
         return Structure(
-            settings=_settings(main) if main is not None else None,
+            settings=_settings(main, areas) if main is not None else None,
+            cache=main.cache if main is not None else None,
             identity=main.identity if main is not None else _NOBODY,
             backends=backends,
             tables=tuple(self._tables.values()),
@@ -145,7 +149,7 @@ class _Builder:
             register=Register(table=register.digest) if register is not None and register.digest else None,
             segments=records,
             areas=areas,
-            area_records=tuple(area.record for area in areas),
+            area_records=tuple(cached_as(area, main.cache if main is not None else None) for area in areas),
             routes=tuple(route.record for route in routes),
             names=self._names,
             blind=self._blind,
@@ -262,8 +266,10 @@ def tell_unknown_segment(mention: Mentioned, known: Iterable[str], report: Repor
     report.tell("unknown-segment", mention.mark, mention.where, told, wanted=("segment", mention.name))
 
 
-def _settings(main: MainDraft) -> Settings:
+def _settings(main: MainDraft, areas: Iterable[AreaDraft]) -> Settings:
+    varies = any((area.cache or main.cache) == "vary" for area in areas)
     return new_settings(
+        vary=decided_by(main.identity, areas) if varies else (),
         otherwise=main.otherwise,
         public_origin=main.public_origin,
         rollback_drain_s=main.rollback_drain_s,

@@ -84,6 +84,8 @@ class AnswerEditor:
         if way.mapped and self._back.concerns(route):
             kept = range(len(names)) if keep is None else keep
             lines = self._mapped(lines, [names[i] for i in kept], route, host)
+        if route is not None and route.caching is not None and head.status >= 200:
+            lines = route.caching.edit([_name_of(line) for line in lines], lines)
         if not lines:
             return b"%b\r\n%b%b\r\n" % (status_line, added, own)
         return b"".join((status_line, b"\r\n", b"\r\n".join(lines), b"\r\n", added, own, b"\r\n"))
@@ -101,3 +103,7 @@ class AnswerEditor:
             if mapped is not None:
                 passing.append(mapped)
         return passing
+
+
+def _name_of(line: bytes) -> bytes:
+    return line.partition(b":")[0].lower()

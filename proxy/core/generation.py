@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 
+from proxy.core.caching import Private, Varying
 from proxy.core.conditions import lower_conditions
 from proxy.core.flags import LiveFlag
 from proxy.core.identity import LiveSource
@@ -32,6 +33,8 @@ from proxy.core.table import Table
 # Spellings of Host remembered with their tries. Full, it starts anew: a hostile client neither fills it nor spoils it.
 _HOSTS_KEPT: Final = 1024
 _LONGEST_HOST_BYTES: Final = 255  # a name that DNS holds is no longer (RFC 1035 §2.3.4)
+
+_PRIVATE: Final = Private()
 
 OpenTable = Callable[[str], memoryview]
 _Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
@@ -232,9 +235,18 @@ class _Builder:
             lower_conditions(record),
             {backend: parse_rewrite(text, pattern) for backend, text in templates if text is not None},
             len(made.routes),
+            self._caching(record, area),
         )
         made.routes[record.id] = route
         made._hosts.trie_for(record.host).add(route)  # noqa: SLF001
+
+    def _caching(self, record: Route, area: Area) -> Private | Varying | None:
+        asks = (
+            record.to is None or record.account or record.segment or record.region or record.headers or record.cookies
+        )
+        if area.cache is None or area.retired or not asks:
+            return None
+        return _PRIVATE if area.cache == "private" else Varying(self._made.settings.vary)
 
 
 def _host_name(raw: bytes) -> str:

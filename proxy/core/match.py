@@ -16,6 +16,7 @@ from proxy.core.override import override
 from proxy.core.pattern import Capture, PathPattern, Template, compile_regex
 
 if TYPE_CHECKING:
+    from proxy.core.caching import Private, Varying
     from proxy.core.decision import Trace
     from proxy.core.facts import Facts
     from proxy.core.flags import LiveFlag
@@ -32,12 +33,13 @@ class LiveRoute:
 
     Attributes:
         order: position in the file order, the last tie-breaker.
+        caching: tells shared caches that its answers depend on who asks; None: they don't, or it isn't wanted.
         conditions: every key besides host and path; all must hold.
         flag: the area's flag; None when it doesn't exist.
         rewrites: the template for each backend that has one.
     """
 
-    __slots__ = ("area", "conditions", "flag", "id", "order", "pattern", "record", "rewrites", "to")
+    __slots__ = ("area", "caching", "conditions", "flag", "id", "order", "pattern", "record", "rewrites", "to")
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class LiveRoute:
         conditions: tuple[Condition, ...],
         rewrites: dict[Backend, Template],
         order: int,
+        caching: Private | Varying | None = None,
     ) -> None:
         self.record = record
         self.id = record.id
@@ -58,6 +61,7 @@ class LiveRoute:
         self.rewrites = rewrites
         self.to = record.to
         self.order = order
+        self.caching = caching
 
     def accepts(self, facts: Facts, trace: Trace | None) -> bool:
         """Whether every other key of the route matches too."""

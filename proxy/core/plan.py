@@ -51,6 +51,9 @@ class _Record(_Part, frozen=True, kw_only=True, tag_field="kind"):
     """A line of a plan."""
 
 
+SharedCache = Literal["private", "vary"]
+"""What shared caches are told of answers that depend on who asks (`proxy.core.caching`)."""
+
 Told = Literal["append", "replace", "off"]
 """How a field that says where a request came from is written (`proxy.core.provenance`)."""
 
@@ -91,6 +94,7 @@ class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     forwarding: Forwarding = Forwarding()
     tracing: Tracing | None = None
     metrics_by_route: bool = False
+    vary: tuple[str, ...] = ()  # names of the fields that requests are decided by, where an area's `cache` is `vary`
 
 
 class Source(_Part, frozen=True, kw_only=True):
@@ -212,6 +216,7 @@ class Area(_Record, frozen=True, kw_only=True, tag="area"):
     flag_place: str | None = None  # where `flag:` is written; None: implied
     fallback: Fallback = Fallback.NEVER
     retired: bool = False
+    cache: SharedCache | None = None
 
 
 class Route(_Record, frozen=True, kw_only=True, tag="route"):

@@ -13,7 +13,7 @@ SECTIONS = {
     "backends": 'backends:\n  legacy: {url: "http://legacy.internal:8080"}\n  new: {url: "http://new.internal:9000"}\n',
     "identity": 'identity: {account: "cookie:acct"}\n',
     "segments": "segments:\n  pilots: {accounts: segments/pilots.txt}\n",
-    "areas": "areas:\n  orders:\n    routes: [{path: /orders}]\n",
+    "areas": "areas:\n  orders:\n    cache: off\n    routes: [{path: /orders}]\n",
     "otherwise": "otherwise: legacy\n",
 }
 

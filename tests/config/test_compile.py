@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
+import pytest
+
 from proxy.config.cache import Cache
 from proxy.config.compile import compile_files
 from proxy.config.files import read_files
@@ -45,6 +47,8 @@ def test_a_configuration_with_every_key_becomes_a_plan_that_a_worker_can_build()
     )
     assert set(generation.areas) == {"orders", "blog"}
     assert generation.trusts("10.1.2.3")
+    assert [area.cache for area in compiled.plan.areas] == ["private", "vary"]
+    assert compiled.plan.settings.vary == ("Cookie", "X-Account-Id", "X-Beta", "X-Region")
 
 
 def test_the_sample_at_the_top_is_valid_without_a_warning() -> None:
@@ -118,8 +122,43 @@ def test_a_secret_never_shows_in_a_message() -> None:
 
 
 def test_names_of_a_file_that_cannot_be_read_are_not_called_unknown() -> None:
-    text = "include: more.yaml\nareas:\n  orders: {flag: elsewhere, routes: [{path: /orders, segment: elsewhere}]}\n"
+    text = "include: more.yaml\ncache: off\nareas:\n  orders: {flag: elsewhere, routes: [{path: /orders, segment: elsewhere}]}\n"
     compiled = compile_files(
         base.files({"routes.yaml": text, "more.yaml": "segments: [\n", "flags/more.flagd.yaml": "flags: [\n"})
     )
     assert [one.code for one in compiled.complaints] == ["bad-yaml", "bad-yaml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("areas:\n  orders: {routes: [{path: /orders}]}\n", True),
+        ("areas:\n  orders: {cache: vary, routes: [{path: /orders}]}\n", False),
+        ("cache: off\nareas:\n  orders: {routes: [{path: /orders}]}\n", False),
+        ("areas:\n  orders: {routes: [{path: /orders, to: new}]}\n", False),
+        ("areas:\n  orders: {routes: [{path: /orders, to: new, segment: pilots}]}\n", True),
+        ("areas:\n  orders: {retired: true, routes: [{path: /orders}]}\n", False),
+        ("identity: {account: []}\nareas:\n  orders: {routes: [{path: /orders}]}\n", False),
+    ],
+)
+def test_shared_caches_are_warned_of_where_answers_depend_on_the_account(text: str, *, warned: bool) -> None:
+    assert (
+        "shared-cache" in [one.code for one in compile_files(base.files({"routes.yaml": text})).complaints]
+    ) == warned
+
+
+@pytest.mark.parametrize(
+    ("targeting", "warned"),
+    [
+        ("fractional: [[new, 5], [legacy, 95]]\n", True),
+        ("fractional: [[new, 0], [legacy, 100]]\n", False),
+        ("fractional: [[new, 100], [legacy, 0]]\n", False),
+        ("if:\n  - {in: [pilots, {var: segments}]}\n  - new\n  - legacy\n", True),
+    ],
+)
+def test_a_share_of_nobody_or_everybody_gives_no_account_another_answer(targeting: str, *, warned: bool) -> None:
+    files = {
+        "routes.yaml": "areas:\n  orders: {routes: [{path: /orders}]}\n",
+        "flags/orders.flagd.yaml": base.flag(targeting),
+    }
+    assert ("shared-cache" in [one.code for one in compile_files(base.files(files)).complaints]) == warned

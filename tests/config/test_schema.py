@@ -28,12 +28,15 @@ backends:
     url: ["http://shop-a.internal:9000", "http://shop-b.internal:9000"]
     timeout: 8s
     max_in_flight: 200
+    host: backend
     headers: {set: {X-Edge-Auth: "file:secrets/edge"}, remove: [X-Debug]}
+    answer_headers: {set: {Server: shop}, remove: X-Powered-By}
 identity:
   trusted_from: [10.1.2.3/32]
   account: ["header:X-Account-Id", "cookie:acct", "path:/accounts/{account}/**", "host:{account}.shop.example"]
   region: ["header:X-Region", "account:region"]
   visitors: off
+forwarding: {trusted_from: [], hops: 1, x_forwarded_for: replace, forwarded: append, via: edge-1, via_answers: true}
 accounts: {register: accounts.csv}
 segments:
   pilots: {accounts: segments/pilots.txt}
@@ -42,11 +45,13 @@ segments:
   wave-1: {any: [pilots, dach], all: dach, not: key-accounts}
 cookies: {legacy: [JSESSIONID], new: [sid]}
 public_origin: "https://shop.acme.example"
+cache: vary
 areas:
   orders:
     owner: order-desk@acme.example
     runbook: https://wiki.acme.example/runbooks/orders
     fallback: never
+    cache: private
     flag: orders
     routes:
       - {path: "/orders/{id}", methods: [GET], account: 4711}

@@ -134,7 +134,7 @@ def test_a_deleted_area_file_takes_its_routes_with_it_and_is_told_once() -> None
 
 def test_a_deleted_flag_that_is_implied_means_legacy() -> None:
     running = {
-        "routes.yaml": "areas:\n  orders: {routes: [{path: /orders}]}\n  search: {routes: [{path: /search}]}\n",
+        "routes.yaml": "cache: off\nareas:\n  orders: {routes: [{path: /orders}]}\n  search: {routes: [{path: /search}]}\n",
         "flags/search.flagd.yaml": ANOTHER_FLAG,
     }
     settled = after(running, {"routes.yaml": running["routes.yaml"]})
@@ -173,7 +173,9 @@ def test_a_flag_that_is_switched_off_is_no_accident() -> None:
 
 
 def test_a_deleted_flag_that_is_written_stays_in_force() -> None:
-    written = "areas:\n  orders: {routes: [{path: /orders}]}\n  find: {flag: search, routes: [{path: /search}]}\n"
+    written = (
+        "cache: off\nareas:\n  orders: {routes: [{path: /orders}]}\n  find: {flag: search, routes: [{path: /search}]}\n"
+    )
     settled = after({"routes.yaml": written, "flags/search.flagd.yaml": ANOTHER_FLAG}, {"routes.yaml": written})
     assert share(settled, "search") == 5
     assert list(settled.held_back) == ["flags/search.flagd.yaml"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from proxy.core.plan import Forwarding, Identity, Source
+from proxy.core.plan import Area, Forwarding, Identity, Route, Source
 from tests.traffic.wire import Node, RawBackend
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -249,3 +249,23 @@ def test_headers_of_answers_are_set_and_removed_but_not_in_interim_ones(
                 b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 0\r\n"
                 b"Strict-Transport-Security: max-age=1\r\nServer: shop\r\n\r\n"
             )
+
+
+@pytest.mark.parametrize(("cache", "added"), [("private", b"Cache-Control: private"), ("vary", b"Vary: Cookie")])
+def test_shared_caches_are_told_of_an_area_alone_and_not_in_interim_answers(
+    start: Callable[..., Node], legacy: RawBackend, cache: Literal["private", "vary"], added: bytes
+) -> None:
+    orders = Area(name="orders", place="-", flag="orders", cache=cache)
+    route = Route(id="orders/1", area="orders", place="-", path="/orders")
+    node = start(areas=(orders,), routes=(route,), vary=("Cookie",))
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    for path, expected in ((b"/orders", [added]), (b"/", [])):
+        answer = early + b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+        with node.client() as client:
+            client.send(b"GET %b HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n" % path)
+            with legacy.accept() as wire:
+                wire.head()
+                wire.send(answer)
+                assert client.head() == early
+                told = [b"HTTP/1.1 404 Not Found", b"Content-Length: 0", *expected, b"Connection: close"]
+                assert client.head().split(b"\r\n")[:-2] == told
