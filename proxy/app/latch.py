@@ -15,6 +15,7 @@ from proxy.control.journal import Journal
 from proxy.control.latchfile import CannotWrite, LatchStore
 from proxy.control.obeying import LOOK_S, WAIT_S
 from proxy.control.publish import Publisher
+from proxy.control.regions import regions_seen
 from proxy.control.rollback import Asked, Change, names_of_running, refused_event, running_plan
 from proxy.control.scopes import Names, UnknownName, check_names, joined, names_of
 from proxy.core.latch import Scope
@@ -48,7 +49,8 @@ def throw_without_control(state: StateDir, asked: Asked, routes: Path, flags: Pa
     with contextlib.closing(Journal(state, writer=f"rollback-{os.getpid()}")) as journal:
         change = Change(store=store, publisher=publisher, journal=journal, asked=asked, uid=uid)
         try:
-            change.throw(_known(asked.scope, names_of_running(state, plan), routes, flags))
+            known = _known(asked.scope, names_of_running(state, plan), routes, flags)
+            change.throw(known, lambda: regions_seen(state))
         except (UnknownName, CannotWrite) as error:
             journal.record(refused_event(asked, uid, str(error), "rollback"))
             raise

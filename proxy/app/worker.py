@@ -74,6 +74,7 @@ async def work(assignment: Assignment) -> None:
                 log=log,
                 latch=lambda: watch.live,
                 share_of_node=settings.workers,
+                regions=TextPage(map_page(state.regions(assignment.slot), writable=True)),
             )
             traffic.freezes = freezes.live
             adopted.set()
@@ -94,7 +95,7 @@ async def work(assignment: Assignment) -> None:
                     await traffic.listen(socket.socket(fileno=assignment.listener))
                     await end.wait()
                     await traffic.drain(settings.drain_s)
-                    await asyncio.to_thread(traffic.close_spans)
+                    await asyncio.to_thread(traffic.observers.close)
                 for task in following:
                     task.cancel()
     finally:

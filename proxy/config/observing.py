@@ -55,7 +55,7 @@ PER_ROUTE = Key(
     name="routes",
     kind=YesNo(),
     default="`false`",
-    meaning="Whether requests are counted by route, too: up to ten series a route.",
+    meaning="Whether requests are counted by route, too: up to twelve series a route.",
 )
 METRICS: Final = Shape("metrics", (PER_ROUTE,), needs_one=True)
 METRICS_KEY = Key(name="metrics", kind=METRICS, meaning="What is counted beyond the usual.")

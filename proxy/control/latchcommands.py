@@ -14,6 +14,7 @@ from proxy.control.keeper import Keeper
 from proxy.control.latchfile import CannotWrite, LatchStore
 from proxy.control.obeying import LOOK_S, WAIT_S, Obeying
 from proxy.control.publish import Publisher
+from proxy.control.regions import regions_seen
 from proxy.control.reload import Reloader
 from proxy.control.rollback import Asked, Change, names_of_running, refused_event, running_plan
 from proxy.control.scopes import UnknownName, joined, names_of
@@ -58,7 +59,8 @@ class LatchCommands:
     def _throw(self, change: Change) -> None:
         plan = self._reloader.standing.plan
         running = names_of_running(self._state, running_plan(self._publisher))
-        change.throw(joined(running, None if plan is None else names_of(plan)))
+        known = joined(running, None if plan is None else names_of(plan))
+        change.throw(known, lambda: regions_seen(self._state))
 
     async def _change(self, arguments: dict[str, Any], by_uid: int, what: str, do: Callable[[Change], None]) -> Any:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -14,6 +15,7 @@ from proxy.control.publish import Publisher
 from proxy.control.scopes import Names, check_names, names_in_text, not_covered, remarks
 from proxy.core.latch import STAND_INS, Entry, Latch, Scope, release, throw
 from proxy.core.layout import StateDir
+from proxy.core.sightings import Seen
 
 
 class Thrown(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,11 +76,12 @@ class Change:
         self._answer: Thrown
         self.obeying: Obeying
 
-    def throw(self, known: Names | None) -> None:
+    def throw(self, known: Names | None, seen: Callable[[], Seen]) -> None:
         """Put a rollback in force.
 
         Args:
             known: what the scope may name; None: that can't be read, and nothing is refused for it.
+            seen: gives the regions of requests; asked only for a scope that names one.
 
         Raises:
             UnknownName: the scope names what doesn't exist.
@@ -106,7 +109,7 @@ class Change:
             stood=changed.before.find(scope) is not None,
             entered=changed.entered,
             still=changed.latch.entries,
-            notes=remarks(scope, known),
+            notes=remarks(scope, known, seen() if scope.region is not None else None, time.time()),
         )
         self._record(Action.ROLLBACK, entry, changed)
 

@@ -9,8 +9,10 @@ import msgspec
 
 from proxy.core.latch import Scope
 from proxy.core.plan import Area, Plan, Segment, decode_record
+from proxy.core.sightings import LATELY_S, Seen
 
 _LINES: Final = (b'{"kind":"area"', b'{"kind":"segment"')
+_LATELY: Final = f"{LATELY_S // 60} minutes"
 _LATER: Final = (b'{"kind":"route"', b'{"kind":"flag"')
 
 
@@ -24,12 +26,10 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         areas: area → whether it is retired in the plan that runs.
         segments: names.
-        regions: those that segments name; routes and flags may name others.
     """
 
     areas: dict[str, bool]
     segments: frozenset[str]
-    regions: frozenset[str]
 
 
 def names_in_text(text: bytes) -> Names:
@@ -54,7 +54,6 @@ def joined(running: Names | None, files: Names | None) -> Names | None:
     return Names(
         areas={**several[-1].areas, **several[0].areas},
         segments=frozenset[str]().union(*(one.segments for one in several)),
-        regions=frozenset[str]().union(*(one.regions for one in several)),
     )
 
 
@@ -74,14 +73,24 @@ def not_covered(scope: Scope, known: Names) -> tuple[str, ...]:
     return tuple(name for name, retired in known.areas.items() if retired and scope.area in (None, name))
 
 
-def remarks(scope: Scope, known: Names | None) -> tuple[str, ...]:
-    """What people should know about a scope that is not an error."""
-    if known is None:
-        return ("the plan that runs can't be read: names could not be checked",)
-    if scope.region is not None and scope.region not in known.regions:
-        why = "requests are not counted by region, so nobody knows whether any has it"
-        return (f"no segment names region {scope.region}; {why}",)
-    return ()
+def remarks(scope: Scope, known: Names | None, seen: Seen | None, now_s: float) -> tuple[str, ...]:
+    """What people should know about a scope that is not an error.
+
+    Args:
+        scope: what is rolled back.
+        known: what may be named; None: that can't be read.
+        seen: the regions of requests; None: the scope names none.
+        now_s: Unix seconds.
+    """
+    told = [] if known is not None else ["the plan that runs can't be read: names could not be checked"]
+    if scope.region is not None and seen is not None and scope.region not in (lately := seen.lately(now_s)):
+        if seen.crowded(now_s):
+            told.append(
+                f"more regions come in than are remembered: nobody knows whether any request has {scope.region}"
+            )
+        else:
+            told.append(f"no request of the last {_LATELY} had region {scope.region}{_nearest(scope.region, lately)}")
+    return tuple(told)
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
@@ -104,14 +113,12 @@ def _leading_lines(text: bytes) -> Iterator[bytes]:
 def _names(records: Iterable[object]) -> Names:
     areas: dict[str, bool] = {}
     segments: set[str] = set()
-    regions: set[str] = set()
     for record in records:
         match record:
             case Area():
                 areas[record.name] = record.retired
             case Segment():
                 segments.add(record.name)
-                regions.update(record.regions or ())
             case _:
                 pass
-    return Names(areas=areas, segments=frozenset(segments), regions=frozenset(regions))
+    return Names(areas=areas, segments=frozenset(segments))

@@ -68,6 +68,10 @@ class StateDir:
         """The counters of a worker slot."""
         return self.run / f"worker-{slot}.counters"
 
+    def regions(self, slot: int) -> Path:
+        """The regions that the worker of a slot saw."""
+        return self.run / f"worker-{slot}.regions"
+
     @property
     def control_counters(self) -> Path:
         """Control's own counters."""

@@ -70,6 +70,18 @@ METRICS: Final[tuple[Metric, ...]] = (
         "strangler_log_lines_dropped_total", "counter", (), "Lines of the access log that a slow disk or pipe cost."
     ),
     Metric(
+        "strangler_route_requests_total",
+        "counter",
+        ("route", "backend", "status"),
+        "Exchanges that ended, by route; only with `metrics: {routes: true}`.",
+    ),
+    Metric(
+        "strangler_route_time_us_total",
+        "counter",
+        ("route", "backend"),
+        "Microseconds that they took, without WebSockets and event streams; likewise.",
+    ),
+    Metric(
         "strangler_spans_exported_total", "counter", (), "Spans that the collector took; only with `tracing.export`."
     ),
     Metric("strangler_spans_dropped_total", "counter", (), "Spans that it didn't take, or that found no room to wait."),

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from proxy.core import counters, pages
+from proxy.core import counters, pages, sightings
 from proxy.core.layout import StateDir
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - private directories are made in it with mkdtemp
@@ -43,6 +43,7 @@ def prepare_run(state: StateDir, slots: int) -> None:
     for slot in range(slots):
         _create(state.worker(slot), pages.PAGE_BYTES)
         _create(state.counters(slot), counters.PAGE_BYTES)
+        _create(state.regions(slot), sightings.REGIONS_PAGE_BYTES)
     for name, content in events.items():
         (state.run / name).write_bytes(content)  # whoever opens the journal next takes them in
 

@@ -157,8 +157,9 @@ class Spans:
             self._former.append(present)
         self._present = None if url is None else Exporter(url)
 
-    def exchange(self, exchange: Ending, duration_us: int) -> None:
+    def exchange(self, exchange: Ending, duration_us: int, lasted: bool) -> None:  # noqa: FBT001
         """An exchange is over: leave a record of it, if it is recorded."""
+        del lasted  # a tunnel has a span as well
         trace, decision, present = exchange.trace, exchange.decision, self._present
         if trace is None or not trace.recorded or decision is None or present is None:
             return

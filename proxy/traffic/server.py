@@ -16,9 +16,9 @@ from proxy.core.tracecontext import TRACEPARENT
 from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.entrance import Entrance, Terms
-from proxy.traffic.export import Spans
 from proxy.traffic.lasting import Lasting
 from proxy.traffic.limits import TICK_S, Limits, ticks
+from proxy.traffic.observers import Observe, Observers
 from proxy.traffic.pool import Endpoint, Load, Pool
 from proxy.traffic.telemetry import Telemetry
 from proxy.traffic.tls import PLAIN, BackendContext, Credentials
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.core.faults import Fault
     from proxy.core.freeze import LiveFreeze
     from proxy.core.generation import Generation
+    from proxy.core.pages import TextPage
     from proxy.traffic.ending import Ending
     from proxy.traffic.log import AccessLog
 
@@ -51,6 +52,7 @@ class Traffic:
         latch: gives the rollbacks in force, the same object as long as nothing changed.
         share_of_node: how many workers share the node's limits.
         limits: of clients and connections.
+        regions: the page for regions that requests have; None: nobody asks for them.
         credentials: what TLS of the generation needs.
 
     Attributes:
@@ -58,6 +60,7 @@ class Traffic:
         in_flight: exchanges that have begun and are not over, those without a client included.
         tick: counts deadlines' sweeps; time as far as they are concerned.
         wiring: what a request that begins now lives in.
+        observers: look at exchanges that are over.
         freezes: those in force, replaced whole, the same object as long as nothing changed.
     """
 
@@ -70,6 +73,7 @@ class Traffic:
         latch: Callable[[], LiveLatch],
         share_of_node: int = 1,
         limits: Limits | None = None,
+        regions: TextPage | None = None,
         credentials: Credentials = PLAIN,
     ) -> None:
         self.limits = limits = limits or Limits()
@@ -103,8 +107,8 @@ class Traffic:
         # Ids needn't be secret, only different between workers and restarts: half random, half counted.
         self._id_prefix = b"%016x" % random.SystemRandom().getrandbits(64)
         self._id = 0
-        self._spans: Spans | None = None
-        self._observers: tuple[Callable[[Ending, int], None], ...] = ()
+        self.observers = Observers(self.telemetry, regions)
+        self._observing: tuple[Observe, ...] = ()
         self.wiring: Wiring
         self.credentials: Credentials
         self.swap(generation, credentials)
@@ -135,23 +139,7 @@ class Traffic:
         self._terms = Terms(generation.listener, credentials)
         self._open_entrances()
         self.lasting.look()
-        self._observe(generation)
-
-    def _observe(self, generation: Generation) -> None:
-        """Let those look at ended exchanges whom the generation wants; mostly nobody."""
-        tracing = generation.settings.tracing
-        collector = None if tracing is None else tracing.export
-        if self._spans is None and collector is not None:
-            self._spans = Spans()
-        if self._spans is not None:
-            self._spans.use(collector)
-        self._observers = () if self._spans is None or collector is None else (self._spans.exchange,)
-
-    def close_spans(self) -> None:
-        """Send the spans that wait, for two seconds at most; called once everything is over."""
-        if self._spans is not None:
-            self._spans.close()
-            self._flush()
+        self._observing = self.observers.of(generation)
 
     def latch_changed(self) -> None:
         """Another latch is in force: recall what lasts on new and is covered now."""
@@ -296,8 +284,8 @@ class Traffic:
             head_us=exchange.head_us,
             lasted=lasted,
         )
-        for observe in self._observers:
-            observe(exchange, duration_us)
+        for observe in self._observing:
+            observe(exchange, duration_us, lasted)
         if self._log is not None:
             fault = exchange.fault
             self._log.exchange(
@@ -372,6 +360,5 @@ class Traffic:
 
     def _flush(self) -> None:
         dropped = 0 if self._log is None else self._log.dropped + self._log.lost
-        if self._spans is not None:
-            self.telemetry.spans(*self._spans.take_counts())
+        self.observers.publish(self.tick)
         self.telemetry.flush(in_flight=self.in_flight, log_dropped=dropped)

@@ -34,6 +34,8 @@ class Telemetry:
         self._decisions: dict[tuple[str | None, Backend, str], int] = {}
         self._faults: dict[tuple[Fault, Backend | None], int] = {}
         self._refused: dict[str, int] = {}
+        self._routes: dict[tuple[str | None, Backend, int], int] = {}
+        self._route_times: dict[tuple[str | None, Backend], int] = {}
         self._retries = {b: series(f'strangler_retries_total{{backend="{b}"}}') for b in Backend}
         self._opened = {b: series(f'strangler_backend_connections_opened_total{{backend="{b}"}}') for b in Backend}
         self._reused = {b: series(f'strangler_backend_connections_reused_total{{backend="{b}"}}') for b in Backend}
@@ -161,6 +163,30 @@ class Telemetry:
         cells[index] += 1
         cells[self._received] += received
         cells[self._sent] += sent
+
+    def route(self, decision: Decision, status: int, duration_us: int | None) -> None:
+        """An exchange of a route is over; only where series by route are wanted.
+
+        Args:
+            decision: the exchange's.
+            status: what the client was told, or 499.
+            duration_us: None: it has none that tells anything.
+        """
+        route, backend = decision.route_id, decision.backend
+        served = route, backend, status // 100
+        index = self._routes.get(served)
+        if index is None:
+            index = self._routes[served] = self._counters.series(
+                f'strangler_route_requests_total{{route="{label(route or NO_AREA)}",backend="{backend}",status="{status // 100}xx"}}'
+            )
+        self._cells[index] += 1
+        if duration_us is not None:
+            took = self._route_times.get((route, backend))
+            if took is None:
+                took = self._route_times[route, backend] = self._counters.series(
+                    f'strangler_route_time_us_total{{route="{label(route or NO_AREA)}",backend="{backend}"}}'
+                )
+            self._cells[took] += duration_us
 
     def spans(self, exported: int, dropped: int) -> None:
         """So many spans more were exported, and dropped."""

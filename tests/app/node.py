@@ -27,6 +27,7 @@ backends:
 identity:
   trusted_from: [127.0.0.1/32]
   account: ["header:X-Account-Id", "cookie:acct"]
+  region: "cookie:region"
 segments:
   pilots: {{accounts: pilots.txt}}
 areas:

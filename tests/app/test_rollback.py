@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from proxy.control.regions import regions_seen
+from proxy.core.layout import StateDir
 from tests.app.node import Config, Node, backends, flag, node, run
 from tests.waiting import until
 
@@ -105,8 +107,18 @@ def test_a_release_of_another_or_a_narrower_scope_is_refused_by_name(running: No
 def test_unknown_names_are_usage_errors_that_name_the_nearest_and_an_unseen_region_is_said(running: Node) -> None:
     assert 'did you mean "orders"?' in running.command("rollback", "--area", "order", "--reason", "x", code=2)
     assert 'did you mean "pilots"?' in running.command("rollback", "--segment", "pilot", "--reason", "x", code=2)
-    assert "no segment names region DE" in running.command("rollback", "--region", "DE", "--reason", "x")
+    assert "no request of the last 15 minutes had region DE" in running.command(
+        "rollback", "--region", "DE", "--reason", "x"
+    )
     assert answers(running) == ("new", "new", "new")
+
+
+def test_a_region_that_requests_have_is_rolled_back_without_a_word(running: Node) -> None:
+    assert running.get("/help/", "acme; region=AT") == "new"
+    until(lambda: "AT" in regions_seen(StateDir(running.state)).last_s, "the region is published")
+    assert throw(running, "--region", "AT")["notes"] == []
+    assert running.get("/help/", "acme; region=AT") == "legacy"
+    assert running.get("/help/", "acme; region=DE") == "new"
 
 
 def test_status_explain_readyz_and_metrics_tell_the_rollback_first(running: Node) -> None:

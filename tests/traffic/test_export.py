@@ -242,6 +242,6 @@ def test_a_reload_begins_and_ends_the_export_and_what_waits_is_sent(
 def test_a_worker_that_ends_sends_what_waits(start: Start, legacy: RawBackend, collector: Collector) -> None:
     node = start(tracing=tracing(collector))
     asked(node, legacy, answer=OK.replace(b"200 OK", b"299 Odd"))
-    node.do(node.traffic.close_spans)
+    node.do(node.traffic.observers.close)
     assert [attributes(span)["http.response.status_code"] for span in collector.spans] == [299]
     assert node.count("strangler_spans_exported_total") == 1

@@ -20,6 +20,7 @@ from proxy.core.counters import PAGE_BYTES, Counters
 from proxy.core.covering import NOTHING_ROLLED_BACK, LiveLatch
 from proxy.core.generation import Generation, assemble
 from proxy.core.model import Backend
+from proxy.core.pages import TextPage
 from proxy.core.plan import (
     Area,
     BackendSpec,
@@ -32,6 +33,7 @@ from proxy.core.plan import (
     new_settings,
     plan_name,
 )
+from proxy.core.sightings import REGIONS_PAGE_BYTES
 from proxy.traffic.limits import Limits
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
@@ -243,6 +245,7 @@ class Node:
         self._limits = limits
         self._share = share
         self._path_of = path_of
+        self.regions = memoryview(bytearray(REGIONS_PAGE_BYTES))
         self.counters = Counters(memoryview(bytearray(PAGE_BYTES)))
         self.latch: LiveLatch = NOTHING_ROLLED_BACK
         self.listening = socket.create_server(("127.0.0.1", 0))
@@ -262,6 +265,7 @@ class Node:
             latch=lambda: self.latch,
             limits=self._limits,
             share_of_node=self._share,
+            regions=TextPage(self.regions),
             credentials=load_credentials(generation, self._path_of),
         )
         await self.traffic.listen(self.listening)
