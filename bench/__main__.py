@@ -24,6 +24,7 @@ from bench.section import keep, tell
 
 PARTS: Final = {
     "cpu": "CPU per request and requests a second, beside every peer",
+    "latency": "how long answers take at half load, beside every peer",
 }
 
 

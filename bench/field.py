@@ -98,13 +98,15 @@ class Ground:
             tls=self.tls,
         )
 
-    def rounds(self, proxies: Mapping[str, Start], count: int, measure: Callable[[Running], T]) -> dict[str, list[T]]:
+    def rounds(
+        self, proxies: Mapping[str, Start], count: int, measure: Callable[[Running, str], T]
+    ) -> dict[str, list[T]]:
         """Measure every proxy so often, started afresh each time, one after the other: a noisy minute hits them all."""
         measured: dict[str, list[T]] = {name: [] for name in proxies}
         for number in range(1, count + 1):
             for name, start in proxies.items():
                 with start(self.job()) as running:
-                    measured[name].append(measure(running))
+                    measured[name].append(measure(running, name))
             print(f"round {number} of {count}", file=sys.stderr, flush=True)
         return measured
 

@@ -35,7 +35,7 @@ def run(options: Options) -> Section:
             with peer.start(ground.job()) as running:
                 must_do_the_job(running, "/area-1/4711")
 
-        def measure(running: Running) -> Round:
+        def measure(running: Running, _: str) -> Round:
             drive(running, asked, seconds=_WARM_UP_S, connections=options.connections)
             return drive(running, asked, seconds=seconds, connections=options.connections)
 
