@@ -25,6 +25,16 @@ from bench.section import keep, tell
 PARTS: Final = {
     "cpu": "CPU per request and requests a second, beside every peer",
     "latency": "how long answers take at half load, beside every peer",
+    "bodies": "CPU per MiB, down and up, beside every peer",
+    "streams": "memory while 100 MB pass a slow reader",
+    "idle": "memory of an idle connection",
+    "websocket": "WebSocket messages",
+    "reload": "what traffic feels while 10 000 routes and 1 000 000 accounts are loaded again",
+    "restart": "what traffic feels while a worker is replaced",
+    "rollback": "what traffic feels while a rollback is thrown",
+    "workers": "one worker and two",
+    "memory": "what a worker holds at rest",
+    "prices": "what each feature costs",
 }
 
 

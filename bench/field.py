@@ -115,6 +115,7 @@ class Ground:
 def scratch() -> Iterator[Path]:
     """A directory that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="strangler-bench-") as made:
+        Path(made).chmod(0o755)  # started by root, nginx reads and writes as somebody else
         yield Path(made)
 
 

@@ -1,0 +1,91 @@
+"""What an idle connection holds: a thousand and ten thousand clients that asked once and stay."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import time
+from typing import Final
+
+from bench.field import Ground, chosen, scratch
+from bench.memory import private_bytes
+from bench.node import LOOPBACK
+from bench.options import Options, Skipped
+from bench.origin import origin
+from bench.section import Section, Table
+from bench.steady import requests
+from bench.tables import beside
+
+_COUNTS: Final = (1_000, 10_000)
+_AIM_BYTES: Final = 6 * 1024
+_SPARE: Final = 500
+_QUIET_S: Final = 1.5
+_WARM_UP: Final = 200
+_READ_BYTES: Final = 64 * 1024
+_REQUEST: Final = requests(["/area-1/4711"])[0]
+
+
+def run(options: Options) -> Section:
+    most = _allow_many()
+    counts = [count for count in _COUNTS if count + _SPARE <= most]
+    if not counts:
+        raise Skipped(f"{_COUNTS[0]} connections need as many file descriptors; ulimit -Hn gives {most}")
+    rows = []
+    with scratch() as here, origin(here / "origin") as systems:
+        ground = Ground(here, systems)
+        for name, peer in chosen(options).items():
+            with peer.start(ground.job()) as running, contextlib.ExitStack() as held:
+                for _ in range(_WARM_UP):  # what is allocated once, and the pools behind, belong to no connection
+                    _asked(running.port).close()
+                time.sleep(_QUIET_S)
+                before = private_bytes([running.worker])
+                cells = []
+                for count, former in zip(counts, [0, *counts], strict=False):
+                    for _ in range(count - former):
+                        held.enter_context(_asked(running.port))
+                    time.sleep(_QUIET_S)
+                    each = (private_bytes([running.worker]) - before) / count
+                    cells.append(beside(each, _AIM_BYTES, 0) if name == "strangler" else f"{each:.0f}")
+            rows.append([peer.title, *cells])
+    return Section(
+        title="Idle connections",
+        method=(
+            "`python -m bench idle`: so many clients connect, ask once, and stay; by how much the private memory of the process that "
+            "carries the traffic grew, for each of them. What the kernel holds for a socket is the same for all, and isn't in it. "
+            f"Aim: at most {_AIM_BYTES:,} bytes."
+        ),
+        tables=[
+            Table(
+                title="private bytes a connection",
+                head=["", *(f"{count:,} connections" for count in counts)],
+                rows=rows,
+            )
+        ],
+    )
+
+
+def _allow_many() -> int:
+    """Raise the soft limit of file descriptors to the hard one; gives it. What is started inherits it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def _asked(port: int) -> socket.socket:
+    """A client that has its answer, and stays.
+
+    Raises:
+        RuntimeError: the answer isn't what it should be.
+    """
+    link = socket.create_connection((LOOPBACK, port), timeout=10)
+    link.sendall(_REQUEST)
+    answer = b""
+    while not answer.endswith(b"x" * 16):
+        piece = link.recv(_READ_BYTES)
+        if not piece:
+            raise RuntimeError(f"a client that stays was sent away: {answer[:200]!r}")
+        answer += piece
+    if not answer.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(f"a client that stays was refused: {answer[:200]!r}")
+    return link
