@@ -30,7 +30,7 @@ async def _proxy(request: Request) -> StreamingResponse:
     has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
     question = _client.build_request(
         request.method,
-        httpx.URL(base, path=request.url.path, query=request.url.query.encode()),
+        base + request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         headers=headers,
         content=request.stream() if has_body else None,
     )
