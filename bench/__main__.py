@@ -16,11 +16,11 @@ import time
 import traceback
 from typing import Final
 
-from bench.field import PEERS
-from bench.machine import must_fit
+from bench.field import PEERS, versions
+from bench.machine import describe, must_fit
 from bench.node import end_on_signals
 from bench.options import Options, Skipped
-from bench.section import keep, tell
+from bench.section import keep, keep_machine, tell
 
 PARTS: Final = {
     "cpu": "CPU per request and requests a second, beside every peer",
@@ -29,6 +29,7 @@ PARTS: Final = {
     "streams": "memory while 100 MB pass a slow reader",
     "idle": "memory of an idle connection",
     "websocket": "WebSocket messages",
+    "tls": "what TLS adds to a request, and what a handshake costs",
     "reload": "what traffic feels while 10 000 routes and 1 000 000 accounts are loaded again",
     "restart": "what traffic feels while a worker is replaced",
     "rollback": "what traffic feels while a rollback is thrown",
@@ -46,6 +47,10 @@ def main() -> int:
     except Skipped as why:
         print(f"Skipped: {why}.")
         return 0
+    measured_with = f"{describe()}; {versions()}; wrk."
+    print(measured_with)
+    if options.write:
+        keep_machine(f"Measured on {measured_with}")
     failed = [name for name in wanted if not _measure(name, options)]
     if failed:
         print(f"FAILED: {', '.join(failed)}", file=sys.stderr)

@@ -77,6 +77,13 @@ def chosen(options: Options, names: Sequence[str] = tuple(PEERS)) -> dict[str, P
     return found
 
 
+def versions() -> str:
+    """The peers that are installed, with their versions."""
+    return ", ".join(
+        f"{peer.title} {peer.version()}" for name, peer in PEERS.items() if name != "strangler" and not peer.missing()
+    )
+
+
 class Ground:
     """Where the proxies of one part run: the origin they ask, and a fresh directory for each start."""
 

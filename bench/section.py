@@ -54,6 +54,11 @@ def keep(name: str, section: Section) -> None:
     RESULTS.write_text(placed(RESULTS.read_text("utf-8"), name, markdown(section)), encoding="utf-8")
 
 
+def keep_machine(text: str) -> None:
+    """Put what the figures were measured with into the results."""
+    RESULTS.write_text(placed(RESULTS.read_text("utf-8"), "machine", f"{text}\n"), encoding="utf-8")
+
+
 def placed(text: str, name: str, section: str) -> str:
     """The results with one part's section replaced between its two comments.
 

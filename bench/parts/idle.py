@@ -43,8 +43,7 @@ def run(options: Options) -> Section:
                 cells: list[str] = []
                 links: list[socket.socket] = []
                 for count, former in zip(counts, [0, *counts], strict=False):
-                    for _ in range(count - former):
-                        links.append(held.enter_context(_asked(running.port)))
+                    links += (held.enter_context(_asked(running.port)) for _ in range(count - former))
                     time.sleep(_QUIET_S)
                     if not all(map(_stays, links)):
                         cells.append("closes them")

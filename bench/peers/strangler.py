@@ -15,6 +15,7 @@ from typing import Final
 
 from bench.job import PILOTS, SHARE, Job, Running
 from bench.node import LOOPBACK, Node, node
+from proxy.config.shapes import MAIN
 
 ROUTES_AN_AREA: Final = 5
 
@@ -70,6 +71,11 @@ def serving(job: Job, setup: Setup = EVERYTHING, *, workers: int = 1) -> Iterato
         yield running
 
 
+def speaks_tls() -> bool:
+    """Whether routes.yaml knows a listener with TLS."""
+    return any(key.name == "listener" for key in MAIN.keys)
+
+
 def port_of(running: Node) -> int:
     return int(running.url.rpartition(":")[2])
 
@@ -90,6 +96,11 @@ def write(directory: Path, job: Job, setup: Setup) -> None:
         f'  legacy: {{url: "http://{LOOPBACK}:{job.legacy}", timeout: 20s}}',
         f'  new: {{url: "http://{LOOPBACK}:{job.new}", timeout: 8s}}',
         'identity: {account: ["cookie:acct"]}' if setup.identity else "identity: {}",
+        *(
+            [f"listener: {{tls: {{certificates: [{{certificate: {job.tls.chain}, key: {job.tls.key}}}]}}}}"]
+            if job.tls
+            else []
+        ),
         "segments: {pilots: {accounts: pilots.txt}}",
         *(["cookies: {legacy: [LEGACYSESSION], new: [sid]}"] if setup.isolation else []),
         "areas:",
