@@ -73,7 +73,7 @@ native: $(NATIVE)/ready  ## the tests of what the wheel compiles, against the wh
 ## Figures; bounded, printed as tables, not part of `make test`
 
 .PHONY: bench
-bench: $(VENV)/ready-bench $(NATIVE)/ready  ## beside nginx, HAProxy, Caddy and Envoy (some 15 minutes); one part: make bench P=cpu
+bench: $(VENV)/ready-bench $(NATIVE)/ready  ## beside nginx, HAProxy, Caddy and Envoy (about 20 minutes); one part: make bench P=cpu
 	@$(WITH_NATIVE) $(BIN)/python -m bench $(P)
 
 .PHONY: prove

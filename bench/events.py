@@ -61,7 +61,7 @@ def felt(running: Node, options: Options, event: Callable[[Node, int], None], ti
 
     Args:
         running: the proxy.
-        options: the rate, if it was chosen.
+        options: the rate, if it was chosen, and for how long nothing happens at first.
         event: called with the proxy and its number from 0; returns when it is over.
         times: how often.
         routes: how many the proxy has; as many as `EVERYTHING` when not given.
@@ -73,8 +73,8 @@ def felt(running: Node, options: Options, event: Callable[[Node, int], None], ti
     spans: list[tuple[float, float]] = []
     with steady(here, port, asks, rate=rate, connections=options.connections) as waits:
         time.sleep(_SETTLE_S)
-        calm_s = (time.monotonic(), time.monotonic() + _CALM_S)
-        time.sleep(_CALM_S)
+        calm_s = (time.monotonic(), time.monotonic() + (options.seconds or _CALM_S))
+        time.sleep(options.seconds or _CALM_S)
         for number in range(times):
             began_s = time.monotonic()
             event(running, number)

@@ -20,7 +20,7 @@ from bench.tables import beside
 from bench.waits import Waits, asked
 
 _ROUNDS: Final = 7
-_SECONDS: Final = 3.0
+_SECONDS: Final = 2.5
 _PEAK_S: Final = 2.0
 _WARM_UP_S: Final = 0.5
 _AIM_TIMES_NGINX: Final = 3.0

@@ -14,7 +14,7 @@ from bench.peers.strangler import EVERYTHING, Setup, paths, variant
 from bench.section import Section, Table
 from bench.spread import cell, median
 
-_ROUNDS: Final = 5
+_ROUNDS: Final = 3
 _SECONDS: Final = 2.0
 _ALL: Final = "everything on"
 _SETUPS: Final = {
