@@ -66,7 +66,7 @@ async def _swaps(routes: int, accounts: int) -> list[str]:
     adopted: list[int] = []
     running: list[Generation] = []
 
-    def adopt(generation: Generation) -> Generation | None:
+    async def adopt(generation: Generation) -> Generation | None:
         adopted.append(generation.number)
         running.append(generation)
         return running.pop(0) if len(running) > 1 else None

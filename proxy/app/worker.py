@@ -26,6 +26,7 @@ from proxy.supervise.mapped import map_page
 from proxy.supervise.saying import Saying
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
+from proxy.traffic.tls import PLAIN, load_credentials, needs_credentials
 
 _STDOUT: Final = 1
 
@@ -65,8 +66,12 @@ async def work(assignment: Assignment) -> None:
     )
     freezes.start()
 
-    def adopt(generation: Generation) -> Generation | None:
+    async def adopt(generation: Generation) -> Generation | None:
         nonlocal traffic
+        credentials = PLAIN
+        if needs_credentials(generation):
+            former = PLAIN if traffic is None else traffic.credentials
+            credentials = await asyncio.to_thread(load_credentials, generation, state.file, former)
         if traffic is None:
             traffic = Traffic(
                 generation,
@@ -75,11 +80,12 @@ async def work(assignment: Assignment) -> None:
                 latch=lambda: watch.live,
                 share_of_node=settings.workers,
                 regions=TextPage(map_page(state.regions(assignment.slot), writable=True)),
+                credentials=credentials,
             )
             traffic.freezes = freezes.live
             adopted.set()
         else:
-            traffic.swap(generation)
+            traffic.swap(generation, credentials)
         return watch.adopt(generation)
 
     follower = Follower(

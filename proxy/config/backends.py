@@ -14,6 +14,7 @@ import msgspec
 from proxy.config.drafts import BackendDraft, HeaderDraft
 from proxy.config.fieldshapes import ANSWER_HEADERS_REMOVE, ANSWER_HEADERS_SET, HEADERS_REMOVE, HEADERS_SET
 from proxy.config.fileset import ENVIRONMENT, normal_name
+from proxy.config.listener import draft_backend_tls
 from proxy.config.names import OWN_HEADERS, check_header, place
 from proxy.config.problems import Report, quoted
 from proxy.config.shapes import (
@@ -23,6 +24,7 @@ from proxy.config.shapes import (
     CONNECT,
     MAX_IN_FLIGHT,
     TIMEOUT,
+    TLS,
     TOLD_HOST,
     TOTAL,
     URL,
@@ -59,6 +61,7 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
     total_s = fields[TOTAL]
     headers_set, remove = _headers(fields[BACKEND_HEADERS], HEADERS_SET, HEADERS_REMOVE, report)
     told_set, told_remove = _headers(fields[ANSWER_HEADERS_KEY], ANSWER_HEADERS_SET, ANSWER_HEADERS_REMOVE, report)
+    written_tls = fields[TLS]
     defaults = BackendSpec(name=name, urls=(), place="")
     spec = BackendSpec(
         name=name,
@@ -72,7 +75,11 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         host=_told_host(fields, headers_set, report),
         place=place(file, fields.mark),
     )
-    return BackendDraft(spec=spec, headers=headers_set, answer_headers=told_set)
+    tls = None if written_tls is None else draft_backend_tls(written_tls, report)
+    if written_tls is not None and spec.urls and not any(url.startswith("https:") for url in spec.urls):
+        told = "no url of this backend begins with https://, so this does nothing; change the url, or leave it out"
+        report.tell("unused-tls", fields.node(TLS), fields.at(TLS), told)
+    return BackendDraft(spec=spec, headers=headers_set, answer_headers=told_set, tls=tls)
 
 
 def _told_host(fields: Fields, headers_set: Iterable[HeaderDraft], report: Report) -> str:
@@ -183,15 +190,12 @@ def _tell_absent(name: str, trouble: str | None, header: HeaderDraft, report: Re
 
 
 def _endpoint(scalar: Scalar, where: str, report: Report) -> str | None:
-    """An endpoint as `http://host:port`."""
+    """An endpoint as `scheme://host:port`."""
     origin = _origin(scalar, where, report)
     if origin is None:
         return None
     scheme, host, port = origin
-    if scheme != "http":
-        report.tell("not-yet", scalar, where, f"{quoted(scalar.text)}: https to a backend is not built yet; use http")
-        return None
-    return f"http://{host}:{port or _DEFAULT_PORTS[scheme]}"
+    return f"{scheme}://{host}:{port or _DEFAULT_PORTS[scheme]}"
 
 
 def check_origin(scalar: Scalar, where: str, report: Report) -> str | None:
@@ -215,7 +219,7 @@ def _origin(scalar: Scalar, where: str, report: Report) -> tuple[str, str, int |
         report.tell("bad-url", scalar, where, f"{quoted(text)} is no URL: {error}")
         return None
     if parts.scheme not in _DEFAULT_PORTS:
-        why = 'write it as "http://host:port"'
+        why = 'write it as "http://host:port" or "https://host:port"'
     elif parts.path not in ("", "/") or parts.query or parts.fragment or "?" in text or "#" in text:
         why = "only scheme, host and port stand here; a path is changed by a route's rewrite"
     elif parts.username is not None or "@" in parts.netloc:

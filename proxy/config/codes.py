@@ -60,6 +60,17 @@ CODES: Final[dict[str, Code]] = {
     "untrusted-header": Code("a header source while nobody is trusted to set it"),
     "no-register": Code("an attribute is asked for, and there is no register"),
     "unknown-attribute": Code("an attribute that the register doesn't have"),
+    # -- routes.yaml: TLS and error pages
+    "bad-certificate": Code("a file of certificates that can't be read, or isn't in order"),
+    "bad-private-key": Code("a private key that can't be read"),
+    "wrong-private-key": Code("a private key that doesn't belong to its certificate"),
+    "refused-certificate": Code("a certificate with its key that OpenSSL refuses"),
+    "certificate-expired": Code("a certificate that is no longer valid", warns=True),
+    "certificate-expires": Code("a certificate that is valid for 14 days at most", warns=True),
+    "unverified-backend": Code("a backend whose certificate isn't verified", warns=True),
+    "unused-tls": Code("TLS settings of a backend that isn't asked over TLS", warns=True),
+    "bad-status": Code("a status that is no error's"),
+    "bad-page": Code("an error page that can't be shown"),
     # -- account lists and the register
     "bad-account": Code("a line that is no account"),
     "empty-list": Code("an account list without accounts", warns=True),

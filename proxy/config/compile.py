@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.config.cache import Cache
 from proxy.config.caching import by_account, warn_of_caches
+from proxy.config.credentials import tell_expiring
 from proxy.config.fileset import FLAG_FILES, FileSet
 from proxy.config.flagfile import FlagDraft, read_flag_file
 from proxy.config.problems import Complaint, errors, nearest, ordered, quoted
@@ -50,7 +51,7 @@ def compile_files(files: FileSet, cache: Cache | None = None, today: date | None
     Args:
         files: the set.
         cache: keeps what was made of files that don't change.
-        today: the date that `metadata.expires` is held against; None: it isn't.
+        today: the date that certificates and `metadata.expires` are held against; None: they aren't.
     """
     with _no_collection():
         return _compile(files, cache or Cache(), today)
@@ -72,6 +73,7 @@ def _compile(files: FileSet, cache: Cache, today: date | None) -> Compiled:
     structure = read_structure(files, cache)
     reports = Reports()
     flags = _Flags(files, structure, cache, today, reports)
+    tell_expiring(structure.certificates, today, reports(files.routes))
     complaints = ordered((*structure.complaints, *flags.alone, *reports.complaints()))
     cache.end_round()
     plan = None
@@ -79,7 +81,9 @@ def _compile(files: FileSet, cache: Cache, today: date | None) -> Compiled:
         plan = Plan(
             settings=structure.settings,
             identity=structure.identity,
+            listener=structure.listener,
             backends=structure.backends,
+            error_pages=structure.error_pages,
             tables=structure.tables,
             register=structure.register,
             segments=structure.segments,

@@ -10,6 +10,7 @@ from proxy.config.drafts import FileDraft, MainDraft, Mentioned, roster_of
 from proxy.config.forwarding import draft_forwarding
 from proxy.config.identity import draft_identity
 from proxy.config.kinds import Fields
+from proxy.config.listener import draft_error_pages, draft_listener
 from proxy.config.names import is_token
 from proxy.config.nodes import is_blank
 from proxy.config.observing import METRICS_KEY, TRACING_KEY, draft_by_route, draft_tracing
@@ -23,10 +24,12 @@ from proxy.config.shapes import (
     COOKIES_KEY,
     COOKIES_LEGACY,
     COOKIES_NEW,
+    ERROR_PAGES_KEY,
     FORWARDING_KEY,
     IDENTITY_KEY,
     INCLUDE,
     INCLUDED,
+    LISTENER_KEY,
     MAIN,
     OTHERWISE,
     PUBLIC_ORIGIN,
@@ -118,6 +121,8 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
         cookies_legacy=legacy,
         cookies_new=new,
         backends=draft_backends(fields[BACKENDS_KEY], name, report),
+        listener=draft_listener(fields[LISTENER_KEY], report),
+        error_pages=draft_error_pages(fields.each(ERROR_PAGES_KEY), fields.at(ERROR_PAGES_KEY)),
         identity=identity,
         attributes=attributes,
         register=_mention(register, "accounts.register") if register is not None else None,

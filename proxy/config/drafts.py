@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from proxy.config.nodes import Mapping, Node, Scalar, Sequence
 from proxy.core.model import Backend
 
 if TYPE_CHECKING:
     from proxy.config.problems import Complaint, Marked
-    from proxy.core.plan import Area, BackendSpec, Forwarding, Identity, Route, Segment, Tracing
+    from proxy.core.plan import (
+        Area,
+        BackendSpec,
+        BackendTls,
+        Forwarding,
+        Identity,
+        Listener,
+        Route,
+        Segment,
+        Tracing,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +43,48 @@ class HeaderDraft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PairDraft:
+    """A certificate and its private key."""
+
+    certificate: Mentioned
+    key: Mentioned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerDraft:
+    """The listener, all but what its files say."""
+
+    record: Listener
+    minimum: Literal["1.2", "1.3"]
+    certificates: tuple[PairDraft, ...]  # none: plain text
+    client_ca: Mentioned | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendTlsDraft:
+    """How a backend is met over TLS, all but what its files say."""
+
+    record: BackendTls
+    ca: Mentioned | None
+    pair: PairDraft | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageDraft:
+    """An error page."""
+
+    status: str
+    file: Mentioned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackendDraft:
-    """A backend, all but the values of its headers."""
+    """A backend, all but the values of its headers and what its files say."""
 
     spec: BackendSpec
     headers: tuple[HeaderDraft, ...]
     answer_headers: tuple[HeaderDraft, ...]
+    tls: BackendTlsDraft | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +140,8 @@ class MainDraft:
     cookies_legacy: tuple[str, ...]
     cookies_new: tuple[str, ...]
     backends: tuple[BackendDraft, ...]
+    listener: ListenerDraft | None
+    error_pages: tuple[PageDraft, ...]
     identity: Identity
     attributes: tuple[Mentioned, ...]  # asked for by identity.region
     register: Mentioned | None
@@ -136,7 +184,15 @@ def roster_of(root: Node | None) -> Roster:
     if isinstance(segments, Mapping):
         for name in segments.entries:
             files += [scalar.text for scalar in _scalars(_down(segments, name, "accounts"))]
+    tls = _down(root, "listener", "tls")
+    pairs = _down(tls, "certificates")
+    for pair in pairs.items if isinstance(pairs, Sequence) else [pairs]:
+        files += [one.text for key in ("certificate", "key") for one in _scalars(_down(pair, key))]
+    files += [scalar.text for scalar in _scalars(_down(tls, "client_ca"))]
+    files += [scalar.text for scalar in _scalars(_down(root, "error_pages"))]
     for backend in Backend:
+        for key in ("ca", "certificate", "key"):
+            files += [scalar.text for scalar in _scalars(_down(root, "backends", backend.value, "tls", key))]
         edits = [_down(root, "backends", backend.value, key, "set") for key in ("headers", "answer_headers")]
         for scalar in (scalar for values in edits for scalar in _scalars(values)):
             if scalar.text.startswith("file:"):

@@ -28,6 +28,7 @@ from proxy.config.kinds import (
 )
 from proxy.config.nodes import Node, Sequence
 from proxy.config.observing import METRICS, METRICS_KEY, TRACING, TRACING_KEY
+from proxy.config.shapes_edges import BACKEND_TLS, ERROR_PAGES, LISTENER, SHAPES_OF_EDGES
 
 if TYPE_CHECKING:
     from proxy.config.problems import Report
@@ -40,7 +41,9 @@ BACKENDS_TO: Final = OneOf(("legacy", "new"))
 # -- one backend
 URL = Key(
     name="url",
-    kind=ListOf(Text("a URL `http://host:port`", pattern="^[Hh][Tt][Tt][Pp]://[^/?#@]+/?$")),
+    kind=ListOf(
+        Text("a URL `http://host:port` or `https://host:port`", pattern="^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+/?$")
+    ),
     required=True,
     meaning="Where the system answers; several endpoints share the work.",
 )
@@ -79,9 +82,12 @@ BACKEND_HEADERS = Key(name="headers", kind=HEADERS, meaning="What is changed in 
 ANSWER_HEADERS_KEY = Key(
     name="answer_headers", kind=ANSWER_HEADERS, meaning="What is changed in the headers of every answer."
 )
+TLS = Key(
+    name="tls", kind=BACKEND_TLS, default="as its keys say", meaning="How endpoints with `https://` are met over TLS."
+)
 BACKEND: Final = Shape(
     "backends.*",
-    (URL, TIMEOUT, CONNECT, TOTAL, HEALTH, MAX_IN_FLIGHT, TOLD_HOST, BACKEND_HEADERS, ANSWER_HEADERS_KEY),
+    (URL, TIMEOUT, CONNECT, TOTAL, HEALTH, MAX_IN_FLIGHT, TOLD_HOST, BACKEND_HEADERS, ANSWER_HEADERS_KEY, TLS),
 )
 LEGACY = Key(name="legacy", kind=BACKEND, required=True, meaning="The old system.")
 NEW = Key(name="new", kind=BACKEND, required=True, meaning="The new system.")
@@ -287,6 +293,15 @@ INCLUDE = Key(
     kind=ListOf(Text("a path or pattern such as `areas/*.yaml`"), may_be_empty=True),
     meaning="Files with further `areas` and `segments`; relative to routes.yaml, taken in the order of their paths.",
 )
+LISTENER_KEY = Key(
+    name="listener", kind=LISTENER, default="plain HTTP", meaning="What the connections of clients begin with."
+)
+ERROR_PAGES_KEY = Key(
+    name="error_pages",
+    kind=ERROR_PAGES,
+    default="a few lines of plain text",
+    meaning="What answers of the proxy's own look like, by status (`502`) or class (`5xx`). Backends' answers pass as they are.",
+)
 BACKENDS_KEY = Key(name="backends", kind=BACKENDS, required=True, meaning="The two systems.")
 IDENTITY_KEY = Key(name="identity", kind=IDENTITY, default="nobody is known", meaning="Who is asking, and from where.")
 FORWARDING_KEY = Key(
@@ -336,6 +351,7 @@ MAIN: Final = Shape(
     (
         VERSION,
         INCLUDE,
+        LISTENER_KEY,
         BACKENDS_KEY,
         IDENTITY_KEY,
         FORWARDING_KEY,
@@ -348,6 +364,7 @@ MAIN: Final = Shape(
         TRACING_KEY,
         METRICS_KEY,
         AREAS_KEY,
+        ERROR_PAGES_KEY,
         OTHERWISE,
     ),
 )
@@ -356,5 +373,6 @@ INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere
 SHAPES: Final = (
     *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, IDENTITY, FORWARDING, ACCOUNTS),
     *(SEGMENT, COOKIES, TRACING, METRICS, AREA, ROUTE, REWRITE),
+    *SHAPES_OF_EDGES,
 )
 """Every shape, as docs/routes.md lists them."""

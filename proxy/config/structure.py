@@ -9,12 +9,26 @@ from typing import TYPE_CHECKING, Final
 from proxy.config.accounts import Accounts, read_list, read_register
 from proxy.config.backends import resolve_headers
 from proxy.config.caching import cached_as, decided_by
+from proxy.config.credentials import Credentials, Standing
 from proxy.config.draft import draft_file
+from proxy.config.errorpages import read_error_pages
 from proxy.config.fileset import ENVIRONMENT, is_pattern, matches, normal_name
 from proxy.config.problems import Complaint, Report, nearest, quoted
 from proxy.config.reach import hidden_routes
 from proxy.config.segments import file_of, in_order
-from proxy.core.plan import Area, BackendSpec, Identity, Register, Route, Segment, Settings, TableRef, new_settings
+from proxy.core.plan import (
+    Area,
+    BackendSpec,
+    ErrorPage,
+    Identity,
+    Listener,
+    Register,
+    Route,
+    Segment,
+    Settings,
+    TableRef,
+    new_settings,
+)
 
 if TYPE_CHECKING:
     from proxy.config.cache import Cache
@@ -22,6 +36,7 @@ if TYPE_CHECKING:
     from proxy.config.fileset import FileSet
 
 _NOBODY: Final = Identity()
+_PLAIN: Final = Listener()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +46,17 @@ class Structure:
     Attributes:
         cache: what the main file tells shared caches; None: it doesn't say.
         names: (kind, name) of every area and segment → the file that defines it.
+        certificates: every certificate in use, for what the calendar says of it.
         blind: whether a file couldn't be read, so that an unknown name may only be unread.
         used: every file that belongs to it.
     """
 
     settings: Settings | None = None
     identity: Identity = _NOBODY
+    listener: Listener = _PLAIN
     backends: tuple[BackendSpec, ...] = ()
+    error_pages: tuple[ErrorPage, ...] = ()
+    certificates: tuple[Standing, ...] = ()
     tables: tuple[TableRef, ...] = ()
     table_bytes: Mapping[str, bytes]
     register: Register | None = None
@@ -139,11 +158,20 @@ class _Builder:
         for hidden, hiding in hidden_routes(routes):
             _tell_hidden(hidden, hiding, reports)
         backends = tuple(resolve_headers(one, self._files, reports(file)) for one in main.backends) if main else ()
+        credentials = Credentials(self._files, self._cache, reports(file))
+        listener = credentials.of_listener(main.listener) if main is not None else Listener()
+        if main is not None:
+            backends = tuple(map(credentials.of_backend, main.backends, backends))
+        pages, wrong = read_error_pages(main.error_pages if main is not None else (), self._files, reports(file))
+        self._alone += (*credentials.complaints, *wrong)
         return Structure(
             settings=_settings(main, areas) if main is not None else None,
             cache=main.cache if main is not None else None,
             identity=main.identity if main is not None else _NOBODY,
+            listener=listener,
             backends=backends,
+            error_pages=pages,
+            certificates=tuple(credentials.standing),
             tables=tuple(self._tables.values()),
             table_bytes=self._table_bytes,
             register=Register(table=register.digest) if register is not None and register.digest else None,

@@ -40,7 +40,7 @@ class _Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def remember(state: StateDir, remembered: Remembered) -> None:
-    """Write down what is in force now.
+    """Write down what is in force now. Contents that nothing names any more stay until `forget`: workers may read them yet.
 
     Raises:
         OSError: it can't be written; what stood there before stands still.
@@ -49,7 +49,7 @@ def remember(state: StateDir, remembered: Remembered) -> None:
     files = remembered.files.files
     readable = {name: file for name, file in files.items() if file.trouble is None}
     for file in readable.values():
-        ensure_file(state.files / file.hash, file.content)
+        ensure_file(state.file(file.hash), file.content)
     note = _Note(
         version=_VERSION,
         generation=remembered.generation,
@@ -60,7 +60,15 @@ def remember(state: StateDir, remembered: Remembered) -> None:
         unreadable={name: file.trouble for name, file in files.items() if file.trouble is not None},
     )
     write_file(state.in_force, msgspec.json.format(msgspec.json.encode(note), indent=1))
-    kept = {file.hash for file in readable.values()}
+
+
+def forget(state: StateDir, in_force: FileSet) -> None:
+    """Remove the contents of files that aren't in force any more; some of them are private keys.
+
+    Raises:
+        OSError: one can't be removed.
+    """
+    kept = {file.hash for file in in_force.files.values()}
     for path in state.files.iterdir():
         if path.name not in kept:
             path.unlink()
@@ -89,7 +97,7 @@ def recall(state: StateDir) -> Remembered:
     files = {name: File.unreadable(why) for name, why in note.unreadable.items()}
     for name, digest in note.files.items():
         try:
-            file = File.of((state.files / digest).read_bytes())
+            file = File.of(state.file(digest).read_bytes())
         except OSError as error:
             raise Unremembered(f"{state.root} has lost the content of {name}: {error.strerror}") from error
         if file.hash != digest:

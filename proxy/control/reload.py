@@ -30,7 +30,7 @@ from proxy.config.files import read_files
 from proxy.config.fileset import File, FileSet
 from proxy.config.problems import Complaint, Severity
 from proxy.config.settle import Settled, settle
-from proxy.control.memory import Remembered, Unremembered, is_new, recall, remember
+from proxy.control.memory import Remembered, Unremembered, forget, is_new, recall, remember
 from proxy.control.publish import Publisher
 from proxy.control.recorder import Recorder
 from proxy.control.watch import POLL_S, Patience, look
@@ -120,6 +120,7 @@ class Reloader:
         self._mended_for: frozenset[str] = frozenset()  # start ids of workers that refuse the posted plan
         self._generation = 0  # the last one remembered
         self._retry_at_s: float | None = None
+        self._settled_on = _today()  # what the calendar says is told anew every day
         self._turn = threading.Lock()
         self.standing = Standing()
 
@@ -231,6 +232,8 @@ class Reloader:
                     self._retry()
                 if self._patience.due(look(() if self._wanted is None else self._wanted.watch), now_s):
                     self._reload()
+                elif self._wanted is not None and self._settled_on != _today():
+                    self._settle()  # certificates and flags may have come to their end
                 self._mend()
             except Exception as error:  # noqa: BLE001 - the top of a task: files that break our own code end nothing
                 self._stumble(error)
@@ -246,6 +249,8 @@ class Reloader:
         compiled = compile_files(in_force, self._cache, _today())
         try:
             same = compiled.plan is not None and self._publisher.write(compiled.plan, compiled.tables) == posted.plan
+            if same:
+                remember(self._state, Remembered(generation=posted.generation, plan=posted.plan, files=in_force))
         except OSError as error:
             _log.error("plan %s can't be written again: %s", posted.plan[:12], error)
             return
@@ -280,6 +285,7 @@ class Reloader:
         """Put in force what can be of the files as they were last read."""
         assert self._wanted is not None
         self._unsettled = True
+        self._settled_on = _today()
         self._take(settle(self._wanted, self.standing.in_force, self._cache, _today(), self._latch()))
         self._unsettled = False
 
@@ -349,6 +355,7 @@ class Reloader:
             self._publisher.post(name, generation)
             _log.info("generation %d is posted: plan %s", generation, name[:12])
             self._publisher.remove_old()
+        forget(self._state, files)
         self._posted_plan = plan
 
     def _record(self, plan: Plan, files: FileSet, posting: Posted) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from proxy.core.caching import Private, Varying
 from proxy.core.conditions import lower_conditions
+from proxy.core.errorpage import LiveErrorPage
 from proxy.core.flags import LiveFlag
 from proxy.core.identity import LiveSource
 from proxy.core.match import Hosts, LiveRoute, Trie
@@ -17,6 +18,7 @@ from proxy.core.plan import (
     FORMAT,
     Area,
     BackendSpec,
+    ErrorPage,
     Flag,
     Identity,
     Listener,
@@ -60,6 +62,7 @@ class Generation:
         self.identity: Identity
         self.listener = Listener()
         self.backends: dict[Backend, BackendSpec] = {}
+        self.error_pages: dict[str, LiveErrorPage] = {}
         self.areas: dict[str, Area] = {}
         self.routes: dict[str, LiveRoute] = {}
         self.flags: dict[str, LiveFlag] = {}
@@ -81,6 +84,11 @@ class Generation:
     def believes(self, address: str, *, trusted: bool) -> bool:
         """Whether a peer, trusted or not, is believed as to where its requests came from (`forwarding.trusted_from`)."""
         return trusted if self._believed is None else _lies_in(address, self._believed)
+
+    def error_page(self, status: int) -> LiveErrorPage | None:
+        """What an answer of the proxy's own with this status looks like; None: as `proxy.traffic.refusal` has it."""
+        pages = self.error_pages
+        return (pages.get(str(status)) or pages.get(f"{status // 100}xx")) if pages else None
 
     def host_entry(self, raw: bytes) -> HostEntry:
         """A Host as written → (lower-case name without port and final dot, its tries)."""
@@ -194,6 +202,8 @@ class _Builder:
                 made.register = self._tables[record.table]
             case BackendSpec():
                 made.backends[record.name] = record
+            case ErrorPage():
+                made.error_pages[record.status] = LiveErrorPage(record)
             case Identity():
                 self._add_identity(record)
             case Listener():

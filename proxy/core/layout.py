@@ -100,6 +100,10 @@ class StateDir:
         """Contents of configuration files as they were when last good, each named by its hash."""
         return self.root / "files"
 
+    def file(self, digest: str) -> Path:
+        """The content of one."""
+        return self.files / digest
+
     @property
     def in_force(self) -> Path:
         """Which plan, generation and versions of the files are in force."""

@@ -1,7 +1,7 @@
 """The plan: one configuration as canonical data, the only thing that control hands to workers.
 
-A plan is text, one JSON record a line, in this order: settings, identity, listener, backends, tables, segments,
-areas, routes (file order: it decides between equals), flags. Its name is the SHA-256 of those bytes. Encoding is
+A plan is text, one JSON record a line, in this order: settings, identity, listener, backends, error
+pages, tables, segments, areas, routes (file order: it decides between equals), flags. Its name is the SHA-256 of those bytes. Encoding is
 canonical: fields in declaration order, defaults left out, mappings as the config layer ordered them.
 
 Anyone may lower a plan to something that runs: `proxy.core.generation` builds Python callables, `explain`
@@ -175,6 +175,14 @@ class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     place: str
 
 
+class ErrorPage(_Record, frozen=True, kw_only=True, tag="error_page"):
+    """What an answer of the proxy's own looks like (`proxy.core.errorpage`)."""
+
+    status: str  # `502`, or `5xx` for every status of a class that has no page of its own
+    content_type: str
+    text: str
+
+
 class TableRef(_Record, frozen=True, kw_only=True, tag="table"):
     """A mapped file of accounts, named by the SHA-256 of its bytes (`proxy.core.table`)."""
 
@@ -264,7 +272,7 @@ class Flag(_Record, frozen=True, kw_only=True, tag="flag"):
     managed: bool = False  # the shape that `canary` writes (docs/flags.md)
 
 
-Record = Settings | Identity | Listener | BackendSpec | TableRef | Register | Segment | Area | Route | Flag
+Record = Settings | Identity | Listener | BackendSpec | ErrorPage | TableRef | Register | Segment | Area | Route | Flag
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -277,6 +285,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     listener: Listener = Listener()
     backends: tuple[BackendSpec, ...]  # legacy, new
+    error_pages: tuple[ErrorPage, ...] = ()
     tables: tuple[TableRef, ...] = ()
     register: Register | None = None
     segments: tuple[Segment, ...] = ()
@@ -291,6 +300,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if self.listener != Listener():
             yield self.listener
         yield from self.backends
+        yield from self.error_pages
         yield from self.tables
         if self.register is not None:
             yield self.register
@@ -349,6 +359,7 @@ def gather(records: Iterable[Record]) -> Plan:
         identity=identity,
         listener=listener,
         backends=tuple(kinds.get(BackendSpec, ())),
+        error_pages=tuple(kinds.get(ErrorPage, ())),
         tables=tuple(kinds.get(TableRef, ())),
         register=register[0],
         segments=tuple(kinds.get(Segment, ())),

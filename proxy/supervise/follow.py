@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from proxy.core.generation import Generation
@@ -43,7 +43,7 @@ class Follower:
         board: Page[Posted],
         builder: Builder,
         saying: Saying,
-        adopt: Callable[[Generation], Generation | None],
+        adopt: Callable[[Generation], Awaitable[Generation | None]],
     ) -> None:
         """Follow nothing yet.
 
@@ -51,8 +51,8 @@ class Follower:
             board: read.
             builder: makes generations of plans.
             saying: where the worker confirms.
-            adopt: makes a generation the one that the next request reads, without blocking; gives the former one
-                once nobody asks it any more.
+            adopt: makes a generation the one that the next request reads, when what else it needs (certificates) is read
+                too; gives the former one once nobody asks it any more.
         """
         self._board = board
         self._builder = builder
@@ -88,6 +88,7 @@ class Follower:
     async def _take(self, posted: Posted) -> None:
         try:
             generation = await self._builder.build(posted.plan, posted.generation)
+            former = await self._adopt(generation)
         except (OSError, ValueError, PlanUnusable) as error:
             self._refuse(posted.generation, error, str(error))
             return
@@ -95,7 +96,6 @@ class Follower:
             # A plan that breaks our own code must not end a worker that serves another one well.
             self._refuse(posted.generation, error, f"{type(error).__name__}: {error}", trace=error)
             return
-        former = self._adopt(generation)
         self._saying.say(generation=generation.number, plan=generation.plan, refused=0, trouble="")
         if former is not None:
             await dismantled(former)

@@ -391,10 +391,10 @@ class ClientConnection(asyncio.Protocol):
         """Answer a head that can't be read, and close: nobody knows where the next request would begin."""
         traffic = self._traffic
         request_id = traffic.new_request_id()
-        answer = refusal(fault, bad.status, request_id=request_id, why=bad.why, close=True, minor=1, head_only=False)
-        received = len(self._buffer)
+        page = traffic.wiring.generation.error_page(bad.status)
+        answer = refusal(fault, bad.status, request_id=request_id, why=bad.why, close=True, page=page)
         self.transport.write(answer)
-        traffic.head_refused(fault, bad.status, request_id, received=received, sent=len(answer))
+        traffic.head_refused(fault, bad.status, request_id, received=len(self._buffer), sent=len(answer))
         self._close(linger=True)
 
     def _defect(self) -> None:

@@ -271,6 +271,7 @@ class Ending:
                 minor=self.head.minor,
                 head_only=self.head.method == b"HEAD",
                 retry_after_s=retry_after_s,
+                page=self.wiring.generation.error_page(self.status),
             )
             self._write(answer)
             self.traffic.telemetry.refused(fault)

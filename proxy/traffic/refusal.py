@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.faults import Fault, Kind
 from proxy.core.lasthop import OFFERED, LastHop
+
+if TYPE_CHECKING:
+    from proxy.core.errorpage import LiveErrorPage
 
 RETRY_AFTER_S: Final = 1
 """What a client is told when a limit was reached: the next second may be different, a stampede sooner doesn't help."""
@@ -35,9 +38,10 @@ def refusal(
     request_id: bytes,
     why: str | None,
     close: bool,
-    minor: int,
-    head_only: bool,
+    minor: int = 1,
+    head_only: bool = False,
     retry_after_s: int = RETRY_AFTER_S,
+    page: LiveErrorPage | None = None,
 ) -> bytes:
     """A whole answer.
 
@@ -50,16 +54,24 @@ def refusal(
         minor: the x of the request's HTTP/1.x.
         head_only: the request was HEAD.
         retry_after_s: when to try again, where that makes sense.
+        page: the operator's; None: a few lines of text.
     """
     phrase = HTTPStatus(status).phrase
-    body = f"{status} {phrase}\n{why or _EXPLAINED[fault.kind]}\nfault: {fault.name}\nrequest: {request_id.decode()}\n"
+    name, told_id = fault.name, request_id.decode()
+    if page is None:
+        content_type = "text/plain; charset=utf-8"
+        text = f"{status} {phrase}\n{why or _EXPLAINED[fault.kind]}\nfault: {name}\nrequest: {told_id}\n"
+        body = text.encode()
+    else:
+        content_type = page.content_type
+        body = page.filled(status=status, reason=phrase, fault=name, request_id=told_id)
     lines = [
         f"HTTP/1.1 {status} {phrase}",
-        "Content-Type: text/plain; charset=utf-8",
-        f"Content-Length: {len(body.encode())}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
-        f"X-Strangler-Error: {fault.name}",
-        f"X-Request-ID: {request_id.decode()}",
+        f"X-Strangler-Error: {name}",
+        f"X-Request-ID: {told_id}",
     ]
     if fault.kind in (Kind.BUSY, Kind.DRAINED, Kind.FROZEN):
         lines.append(f"Retry-After: {retry_after_s}")
@@ -69,7 +81,8 @@ def refusal(
         lines.append("Connection: close")
     elif minor == 0:
         lines.append("Connection: keep-alive")
-    return "\r\n".join([*lines, "", "" if head_only else body]).encode()
+    head = "\r\n".join([*lines, "", ""]).encode()
+    return head if head_only else head + body
 
 
 def last_hop(last: LastHop, *, request_id: bytes, close: bool, minor: int) -> bytes:

@@ -18,6 +18,7 @@ from proxy.config.problems import Complaint
 from proxy.config.settle import settle
 from proxy.core.latch import OPEN, Entry, Latch, Scope
 from tests.config import base
+from tests.config.pems import pems
 
 TABLE = Path(__file__).parent / "errors.yaml"
 
@@ -32,6 +33,7 @@ class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     files: Over = {}
     flag: str | None = None  # targeting of the base's flag
     latin1: dict[str, str] = {}
+    pem: dict[str, str] = {}  # file → what of tests/config/pems.py it is
     unreadable: str | None = None
     deep: str | None = None
     running: Over | None = None
@@ -58,6 +60,7 @@ class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def _complaints(self) -> tuple[Complaint, ...]:
         wanted = base.files(self.over())
         special: dict[str, File | None] = {n: File.of(text.encode("latin-1")) for n, text in self.latin1.items()}
+        special |= {name: File.of(pems()[what]) for name, what in self.pem.items()}
         if self.unreadable is not None:
             special[self.unreadable] = File.unreadable("Permission denied")
         running: FileSet | None = base.files(self.running) if self.running is not None else None
@@ -78,6 +81,7 @@ class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             shown["flags/orders.flagd.yaml"] = base.flag(self.flag)
         was = [f"# {name}, before\n{text}" for name, text in (self.running or {}).items()]
         now = [f"# {name}\n{text}" if text is not None else f"# {name}: deleted\n" for name, text in shown.items()]
+        now += [f"# {name}: {what}\n" for name, what in self.pem.items()]
         over = [f"# strangler rollback --area {self.rolled_back} --reason …\n"] if self.rolled_back else []
         return "\n".join(was + over + now)
 

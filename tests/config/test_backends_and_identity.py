@@ -53,7 +53,6 @@ def test_an_endpoint_is_host_and_port(url: str, meant: str) -> None:
         ("http://a.internal#", "bad-url"),
         ("http://", "bad-url"),
         ("http://[::g]:80", "bad-url"),
-        ("https://a.internal", "not-yet"),
     ],
 )
 def test_anything_else_is_told(url: str, code: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.config.fileset import File, FileSet
 from proxy.control.durable import ensure_file, write_file
-from proxy.control.memory import Remembered, Unremembered, recall, remember
+from proxy.control.memory import Remembered, Unremembered, forget, recall, remember
 from proxy.core.layout import StateDir
 
 FILES = FileSet.of(
@@ -36,11 +36,13 @@ def test_a_file_that_could_not_be_read_is_recalled_as_such(tmp_path: Path) -> No
     assert recall(StateDir(tmp_path)).files.files["pilots.txt"].trouble == "Permission denied"
 
 
-def test_contents_are_private_and_old_ones_are_removed(tmp_path: Path) -> None:
+def test_contents_are_private_and_old_ones_stay_until_they_are_forgotten(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     remember(state, remembered())
     changed = FILES.with_files({"routes.yaml": File.of(b"version: 1 # edited\n")})
     remember(state, remembered(changed, 8))
+    assert state.file(FILES.files["routes.yaml"].hash).exists()  # workers may be reading it
+    forget(state, changed)
     kept = list(state.files.iterdir())
     assert {path.name for path in kept} == {file.hash for file in changed.files.values()}
     assert all(path.stat().st_mode & 0o077 == 0 for path in [*kept, state.in_force])

@@ -43,7 +43,7 @@ class Node:
     def post(self, generation: int, name: str) -> None:
         self.board.write(Posted(generation=generation, plan=name))
 
-    def adopt(self, generation: Generation) -> Generation | None:
+    async def adopt(self, generation: Generation) -> Generation | None:
         self.adopted.append(generation)
         return None
 

@@ -60,7 +60,7 @@ class Worker:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    def _adopt(self, generation: Generation) -> Generation | None:
+    async def _adopt(self, generation: Generation) -> Generation | None:
         self.running = generation
         return self.watch.adopt(generation)
 
