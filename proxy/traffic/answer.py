@@ -14,7 +14,7 @@ from proxy.core.body import Relay
 from proxy.core.faults import Kind, Stage
 from proxy.core.forwarding import nominated
 from proxy.core.message import AnswerHead, BadMessage, read_answer_head
-from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, websocket_key
+from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, offered, websocket_key
 from proxy.traffic.ending import Ending
 from proxy.traffic.partial import flaw_of_answer
 from proxy.traffic.tunnel import Tunnel
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.core.decision import Decision
 
 _REQUEST_TIMEOUT: Final = 408
+_UPGRADE_REQUIRED: Final = 426
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _EVENT_STREAM: Final = b"text/event-stream"
 
@@ -121,10 +122,14 @@ class Answering(Ending):
         if not self.request_done or (length < 0 and not chunked) or self.traffic.draining:
             self._keep_alive = False
         added = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        if b"date" not in head.values:
+            added = self.traffic.date_line + added  # RFC 9110 §6.6.1: who passes an answer on says when it came
         if not self._keep_alive:
             added += b"Connection: close\r\n"
         elif request.minor == 0:
             added += b"Connection: keep-alive\r\n"
+        if head.status == _UPGRADE_REQUIRED:
+            added += offered(head)
         if self._peer_trusted:
             added += self._told(decision)
         message = self._outlet.answers.write(head, added, route=decision.route, host=request.host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -67,6 +68,7 @@ def refusal(
         body = page.filled(status=status, reason=phrase, fault=name, request_id=told_id)
     lines = [
         f"HTTP/1.1 {status} {phrase}",
+        f"Date: {formatdate(usegmt=True)}",
         f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
@@ -89,6 +91,7 @@ def last_hop(last: LastHop, *, request_id: bytes, close: bool, minor: int) -> by
     """The whole answer to a request that may go no further; the arguments are those of `refusal`."""
     lines = [
         "HTTP/1.1 200 OK",
+        f"Date: {formatdate(usegmt=True)}",
         *last.fields,
         f"Content-Length: {len(last.body)}",
         "Cache-Control: no-store",
