@@ -18,6 +18,7 @@ from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.entrance import Entrance, Terms
 from proxy.traffic.lasting import Lasting
+from proxy.traffic.leaks import Leaks
 from proxy.traffic.limits import TICK_S, Limits, ticks
 from proxy.traffic.observers import Observe, Observers
 from proxy.traffic.pool import Endpoint, Load, Pool
@@ -81,6 +82,7 @@ class Traffic:
         self.limits = limits = limits or Limits()
         self.latch = latch
         self.telemetry = Telemetry(counters)
+        self._leaks = Leaks(self.telemetry)
         self.in_flight = 0
         self.draining = False
         self.freezes: tuple[LiveFreeze, ...] = ()
@@ -133,7 +135,7 @@ class Traffic:
                 share_of_node=self._share_of_node,
                 tasks=self._tasks,
             )
-        self.wiring = Wiring(generation, pools)
+        self.wiring = Wiring(generation, pools, self._leaks)
         gone = [endpoint for name, endpoint in self._endpoints.items() if name not in endpoints]
         self._endpoints = endpoints
         for endpoint in gone:

@@ -269,3 +269,25 @@ def test_shared_caches_are_told_of_an_area_alone_and_not_in_interim_answers(
                 assert client.head() == early
                 told = [b"HTTP/1.1 404 Not Found", b"Content-Length: 0", *expected, b"Connection: close"]
                 assert undated(client.head()).split(b"\r\n")[:-2] == told
+
+
+# -- inner hosts
+
+
+def test_inner_hosts_that_are_left_in_answers_are_counted_and_said_once(
+    start: Callable[..., Node], legacy: RawBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    inner = legacy.url.removeprefix("http://").encode()
+    answer = b"HTTP/1.1 200 OK\r\nLocation: http://%b/a\r\nX-By: %b\r\nContent-Length: 0\r\n\r\n" % (inner, inner)
+    for settings, counted in (({}, 0), ({"public_origin": "https://shop.example", "count_leaks": False}, 0)):
+        node = start(**settings)
+        asked(node, legacy, answer=answer)
+        assert node.count("strangler_inner_hosts_told_total") == counted
+    node = start(public_origin="https://shop.example")
+    for _ in range(2):
+        _, told = asked(node, legacy, answer=answer)
+        assert b"\r\nLocation: https://shop.example/a\r\n" in told
+    assert node.count('strangler_inner_hosts_told_total{backend="legacy",header="other"}') == 2
+    assert node.count("strangler_inner_hosts_told_total") == 2
+    said = [record.getMessage() for record in caplog.records if "inner host" in record.getMessage()]
+    assert said == ["legacy tells clients of the inner host 127.0.0.1, in another header (docs/production.md)"]
