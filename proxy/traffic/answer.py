@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from proxy.core.body import Relay
 from proxy.core.faults import Kind, Stage
@@ -18,9 +18,6 @@ from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, offered, 
 from proxy.traffic.ending import Ending
 from proxy.traffic.partial import flaw_of_answer
 from proxy.traffic.tunnel import Tunnel
-
-if TYPE_CHECKING:
-    from proxy.core.decision import Decision
 
 _REQUEST_TIMEOUT: Final = 408
 _UPGRADE_REQUIRED: Final = 426
@@ -151,11 +148,6 @@ class Answering(Ending):
         withholds = nominated(head, self._outlet.answers.withholds)
         self._download = download = Relay(length, chunked=chunked, withholds=withholds)
         self._pass_body(download, data, message)
-
-    def _told(self, decision: Decision) -> bytes:
-        area = decision.area or "-"
-        number = self.wiring.generation.number
-        return f"X-Strangler: {decision.backend}; {area}; {decision.reason}; {number}\r\n".encode()
 
     def _pass_body(self, download: Relay, data: bytes, head: bytes = b"") -> None:
         try:

@@ -43,6 +43,7 @@ def refusal(
     head_only: bool = False,
     retry_after_s: int = RETRY_AFTER_S,
     page: LiveErrorPage | None = None,
+    told: bytes = b"",
 ) -> bytes:
     """A whole answer.
 
@@ -56,6 +57,7 @@ def refusal(
         head_only: the request was HEAD.
         retry_after_s: when to try again, where that makes sense.
         page: the operator's; None: a few lines of text.
+        told: the line that says who was to answer, with its CRLF, for a trusted peer.
     """
     phrase = HTTPStatus(status).phrase
     name, told_id = fault.name, request_id.decode()
@@ -83,7 +85,7 @@ def refusal(
         lines.append("Connection: close")
     elif minor == 0:
         lines.append("Connection: keep-alive")
-    head = "\r\n".join([*lines, "", ""]).encode()
+    head = "\r\n".join([*lines, ""]).encode() + told + b"\r\n"
     return head if head_only else head + body
 
 

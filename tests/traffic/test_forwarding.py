@@ -291,3 +291,15 @@ def test_inner_hosts_that_are_left_in_answers_are_counted_and_said_once(
     assert node.count("strangler_inner_hosts_told_total") == 2
     said = [record.getMessage() for record in caplog.records if "inner host" in record.getMessage()]
     assert said == ["legacy tells clients of the inner host 127.0.0.1, in another header (docs/production.md)"]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_trusted_peer_is_told_which_system_was_to_answer_when_the_proxy_does(
+    start: Callable[..., Node], new: RawBackend, *, trusted: bool
+) -> None:
+    new.close()
+    node = start(identity=Identity(trusted_from=(HERE if trusted else ELSEWHERE,)))
+    status, head, body = answered(node, start=b"GET /new/a HTTP/1.1")
+    assert status == 502
+    assert body.startswith(b"502 Bad Gateway\n")
+    assert (b"\r\nX-Strangler: new; moved; fixed; 1\r\n" in head) == trusted
