@@ -46,9 +46,9 @@ def telling(script: str, *arguments: str) -> Iterator[Iterator[Any]]:
 
 
 @contextmanager
-def serving(script: str) -> Iterator[str]:
+def serving(script: str, *arguments: str) -> Iterator[str]:
     """A server, which tells its port; gives its URL."""
-    with telling(script) as told:
+    with telling(script, *arguments) as told:
         yield f"http://{LOOPBACK}:{next(told)['port']}"
 
 

@@ -21,8 +21,8 @@ from tests.waiting import until
 ROUTES = """\
 version: 1
 backends:
-  legacy: {{url: "{legacy}"}}
-  new: {{url: "{new}"}}
+  legacy: {{url: "{legacy}", timeout: {timeout}}}
+  new: {{url: "{new}", timeout: {timeout}}}
 {identity}public_origin: "{public}"
 segments:
   movers: {{accounts: movers.txt}}
@@ -108,6 +108,7 @@ def setting(
     rest: str,
     share: int = 0,
     identity: str = IDENTITY,
+    timeout: str = "20s",
     options: Sequence[str] = (),
 ) -> Iterator[Setting]:
     """The proxy between two systems.
@@ -120,6 +121,7 @@ def setting(
         rest: what else stands in routes.yaml, at least `areas:`; whole lines.
         share: percent.
         identity: who is asking; whole lines.
+        timeout: of both systems.
         options: more options of `strangler serve`.
     """
     (directory / "flags").mkdir(parents=True)
@@ -128,9 +130,8 @@ def setting(
     (directory / "movers.txt").write_text("acme\n")
     port = free_port()
     public = f"http://{LOOPBACK}:{port}"
-    (directory / "routes.yaml").write_text(
-        ROUTES.format(legacy=legacy, new=new, public=public, rest=rest, identity=identity)
-    )
+    names = {"legacy": legacy, "new": new, "public": public, "rest": rest, "identity": identity, "timeout": timeout}
+    (directory / "routes.yaml").write_text(ROUTES.format_map(names))
     with node(directory, port=port, options=options) as served:
         yield Setting(node=served, legacy_url=legacy, new_url=new)
 
