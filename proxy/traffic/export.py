@@ -6,14 +6,13 @@ imported by that thread, so neither a start nor a reload waits for that either (
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-from proxy.core.override import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +29,6 @@ _GATHER_S: Final = 1.0
 _CLOSING_S: Final = 2.0
 _TOLD_AT_MOST_EVERY_S: Final = 60.0
 _SWITCH_S: Final = 0.001  # as long as a thread that encodes may keep the traffic from going on; Python's own is 5 ms
-_SDK: Final = "opentelemetry"  # the root of its loggers
 
 _log = logging.getLogger("tracing")
 
@@ -102,11 +100,11 @@ class Exporter:
 
     def _run(self) -> None:
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
-        heard = _Heard()
+        send: Callable[[Sequence[Recorded]], str | None] | None = None
         try:
-            send = _sender(self.url, heard)
+            # By name: the traffic path is compiled, and that shall go where OpenTelemetry isn't installed, too.
+            send = importlib.import_module("proxy.traffic.spans").sender(self.url)
         except Exception as error:  # noqa: BLE001  whatever a foreign package does when it is loaded
-            send = None
             self._say(f"OpenTelemetry can't be loaded ({error}); pip install 'strangler[otel]'")
         while True:
             self._work.wait()
@@ -114,24 +112,23 @@ class Exporter:
             ending = self._ending.is_set() or self._ending.wait(_GATHER_S)  # let a batch gather
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
-                self._send(batch, send, heard)
+                self._send(batch, send)
             if ending:
                 return
 
-    def _send(self, batch: list[Recorded], send: Callable[[list[Recorded]], bool] | None, heard: _Heard) -> None:
+    def _send(self, batch: list[Recorded], send: Callable[[Sequence[Recorded]], str | None] | None) -> None:
         try:
-            done = send is not None and send(batch)
+            why_not = "OpenTelemetry can't be loaded" if send is None else send(batch)
         except Exception as error:  # noqa: BLE001  the top of a thread: told, costs this batch alone
-            done = False
-            heard.last = str(error)
-        if done:
+            why_not = str(error)
+        if why_not is None:
             self._exported += len(batch)
             if self._said_s is not None:
                 self._said_s = None
                 _log.warning("%s takes spans again; %d are lost", self.url, self._lost)
         else:
             self._lost += len(batch)
-            self._say(heard.last)
+            self._say(why_not)
 
     def _say(self, why: str) -> None:
         now_s = time.monotonic()
@@ -200,34 +197,3 @@ class Spans:
         self.use(None)
         for exporter in self._former:
             exporter.join()
-
-
-class _Heard(logging.Handler):
-    """Hears what OpenTelemetry complains about: it would tell each failed batch, and give only `False` for the reason."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last = "it was refused"
-
-    @override
-    def emit(self, record: logging.LogRecord) -> None:
-        self.last = record.getMessage()
-
-
-def _sender(url: str, heard: _Heard) -> Callable[[list[Recorded]], bool]:
-    """What sends a batch and says whether it was taken.
-
-    Raises:
-        ImportError: the extra `otel` isn't installed.
-    """
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.trace.export import SpanExportResult
-
-    from proxy.traffic.spans import resource, span_of
-
-    logger = logging.getLogger(_SDK)
-    logger.propagate = False
-    logger.addHandler(heard)
-    exporter = OTLPSpanExporter(endpoint=url)
-    sender = resource()
-    return lambda batch: exporter.export([span_of(one, sender) for one in batch]) is SpanExportResult.SUCCESS

@@ -9,18 +9,24 @@ Only a thread that exports imports this, and with it OpenTelemetry, from the ext
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from proxy.core.model import Reason
+from proxy.core.override import override
 from proxy.core.status import managed_share_bp
 from proxy.traffic.log import PATH_CHARS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from proxy.core.decision import Decision
     from proxy.traffic.export import Recorded
 
@@ -31,6 +37,34 @@ _SCOPE: Final = InstrumentationScope("strangler", _VERSION)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 _FAILED: Final = 500
 _METHOD_CHARS: Final = 32
+
+
+class _Heard(logging.Handler):
+    """Hears what OpenTelemetry complains about: it would tell each failed batch, and give only `False` for the reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = "it was refused"
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage()
+
+
+def sender(url: str) -> Callable[[Sequence[Recorded]], str | None]:
+    """What sends a batch to a collector; it gives the reason when that didn't take it."""
+    heard = _Heard()
+    logger = logging.getLogger("opentelemetry")
+    logger.propagate = False
+    logger.handlers[:] = [heard]  # a former collector's hears no more
+    exporter = OTLPSpanExporter(endpoint=url)
+    who = resource()
+
+    def send(batch: Sequence[Recorded]) -> str | None:
+        done = exporter.export([span_of(one, who) for one in batch]) is SpanExportResult.SUCCESS
+        return None if done else heard.last
+
+    return send
 
 
 def resource() -> Resource:
