@@ -154,6 +154,8 @@ class ClientConnection(asyncio.Protocol):
         if flaw is not None:
             self._refuse(_MALFORMED, flaw)
         self._searched = len(buffer)
+        if self._paused:
+            self._set_paused()
 
     def _begin(self, data: bytes, at: int) -> None:
         """Start the exchange whose head ends at `at`."""
@@ -180,6 +182,8 @@ class ClientConnection(asyncio.Protocol):
         if surplus and not self._closing:
             self._buffer += surplus
             self._next_soon()
+            if len(self._buffer) > WATER_BYTES:
+                self._set_paused()
 
     def trust_in(self, wiring: Wiring) -> None:
         """Learn whether this peer is trusted, and of what kind it is; asked once for each generation."""
@@ -217,7 +221,7 @@ class ClientConnection(asyncio.Protocol):
             self._close(linger=not exchange.request_done or bool(self._buffer))
         elif self._buffer:
             self._next_soon()
-        if self._paused and not self._closing:
+        if (self._paused or not self.writable) and not self._closing:
             self._set_paused()
 
     def become(self, tunnel: Tunnel) -> bytes:
@@ -299,9 +303,14 @@ class ClientConnection(asyncio.Protocol):
             self._defect()
 
     def _set_paused(self) -> None:
-        """Read, or don't, as the body and what is pipelined have it."""
-        held = self._body_held or self._awaits_turn or len(self._buffer) > WATER_BYTES
-        wanted = held and self._exchange is not None
+        """Read, or don't, as the body, what is pipelined and answers that nobody takes have it."""
+        crowded = len(self._buffer) > WATER_BYTES
+        if self._exchange is not None:
+            wanted = self._body_held or self._awaits_turn or crowded
+        else:
+            # Between two exchanges too: else each would let in another read of what is pipelined. Of a head that isn't
+            # whole, which may be longer, all is searched already.
+            wanted = not self._closing and (not self.writable or (crowded and self._searched < len(self._buffer)))
         if wanted != self._paused and not self.transport.is_closing():
             self._paused = wanted
             if wanted:
@@ -322,8 +331,11 @@ class ClientConnection(asyncio.Protocol):
             self._exchange.client_ready()
         elif self._resets:
             self._close(linger=False)
-        elif self._buffer:
-            self._next_soon()
+        else:
+            if self._buffer:
+                self._next_soon()
+            if self._paused:
+                self._set_paused()
 
     @override
     def eof_received(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -128,3 +129,27 @@ def test_an_orphans_answer_in_tiny_chunks_is_read_to_its_end(node: Node, legacy:
             backend.head()
             backend.send(OK)
             assert another.answer()[2] == b"ok"
+
+
+def test_who_pipelines_without_end_and_reads_nothing_is_read_no_further_than_is_answered(
+    node: Node, legacy: RawBackend
+) -> None:
+    legacy.close()
+    largest = 0
+    with node.client(receive_bytes=4096) as client:
+        client.sock.setblocking(False)
+
+        def held() -> tuple[bool, int]:
+            (one,) = node.traffic._clients
+            return one._paused and not one.writable, len(one._buffer) + one.transport.get_write_buffer_size()
+
+        def stands() -> bool:
+            nonlocal largest
+            with contextlib.suppress(BlockingIOError):
+                client.sock.send(GET * 2000)
+            stands, held_bytes = node.do(held)
+            largest = max(largest, held_bytes)
+            return stands
+
+        eventually(stands, "the proxy reads no more")
+    assert largest < 1024 * 1024
