@@ -266,7 +266,7 @@ def _judge_client(
             at += 2  # empty lines before a request belong to none
         if line.fault is None:
             if arrived is None:
-                if not line.path.startswith(b"/early"):
+                if b"early" not in line.path and not _ours(line):
                     finds.append(f"{line} was answered by a backend that never got it whole")
             else:
                 finds += _judge_slice(stream, at, line, arrived[1])
@@ -281,6 +281,11 @@ def _judge_client(
     if rest and not (lines and lines[-1].status == 499):
         finds.append(f"the client got more than its answers: {rest[:200]!r}")
     return finds
+
+
+def _ours(line: Line) -> bool:
+    """Whether the proxy answered as the last hop of its Max-Forwards (RFC 9110 §7.6.2)."""
+    return line.backend is None and line.method in (b"OPTIONS", b"TRACE")
 
 
 def _judge_slice(stream: bytes, at: int, line: Line, arrived: Message) -> list[str]:
@@ -316,7 +321,7 @@ def _judge_answer(
         return False, b""
     if answer.status != line.status:
         finds.append(f"{answer.status} was answered, {line.status} counted")
-    if line.fault is not None:
+    if line.fault is not None or _ours(line):
         if answer.all(b"x-request-id") != [line.request_id]:
             finds.append(f"somebody else's refusal: {answer.fields} to {line}")
     elif answer.all(b"x-echo") != [line.request_id]:
