@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ def missing() -> str | None:
 
 
 def version() -> str:
-    return said([str(_command()), "--version"]).split("/")[1]
+    found = re.search(r"version: [0-9a-f]+/([0-9.]+)/", said([str(_command()), "--version"]))
+    return found[1] if found else "?"
 
 
 @contextlib.contextmanager

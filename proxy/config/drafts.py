@@ -137,6 +137,7 @@ class MainDraft:
     tracing: Tracing | None
     metrics_by_route: bool
     cache: str | None  # None: not written
+    count_leaks: bool
     cookies_legacy: tuple[str, ...]
     cookies_new: tuple[str, ...]
     backends: tuple[BackendDraft, ...]

@@ -323,6 +323,12 @@ PUBLIC_ORIGIN = Key(
     default="nothing is mapped back",
     meaning="What people see: redirects and cookies of the two systems are mapped back to it.",
 )
+INNER_HOSTS = Key(
+    name="inner_hosts",
+    kind=OneOf(("count", "off")),
+    default="`count`",
+    meaning="Whether lines of answers that still name a host of `backends` are counted, where there is a `public_origin`.",
+)
 CACHE = Key(
     name="cache",
     kind=_CACHE,
@@ -359,6 +365,7 @@ MAIN: Final = Shape(
         SEGMENTS_KEY,
         COOKIES_KEY,
         PUBLIC_ORIGIN,
+        INNER_HOSTS,
         CACHE,
         ROLLBACK_DRAIN,
         TRACING_KEY,

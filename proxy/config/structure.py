@@ -300,6 +300,7 @@ def _settings(main: MainDraft, areas: Iterable[AreaDraft]) -> Settings:
         vary=decided_by(main.identity, areas) if varies else (),
         otherwise=main.otherwise,
         public_origin=main.public_origin,
+        count_leaks=main.count_leaks,
         rollback_drain_s=main.rollback_drain_s,
         forwarding=main.forwarding,
         tracing=main.tracing,

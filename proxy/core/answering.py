@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.core.forwarding import HOP_BY_HOP, keep_way
@@ -10,6 +10,7 @@ from proxy.core.mapback import MAPPED, MapBack
 from proxy.core.message import AnswerHead
 
 if TYPE_CHECKING:
+    from proxy.core.leaks import InnerHosts
     from proxy.core.match import LiveRoute
 
 _NO_CONTENT: Final = 204
@@ -33,9 +34,11 @@ class AnswerEditor:
         set_headers: fields the client is told instead of what the backend sent.
         remove_headers: fields the client isn't told.
         via: this proxy's name, where answers are given a `Via`.
+        inner: finds inner hosts; None: they aren't looked for.
+        leaked: hears of those that are found, as `InnerHosts.found` has them.
     """
 
-    __slots__ = ("_added", "_back", "_removed", "_ways")
+    __slots__ = ("_added", "_back", "_inner", "_leaked", "_removed", "_ways")
 
     def __init__(
         self,
@@ -44,8 +47,12 @@ class AnswerEditor:
         set_headers: Iterable[tuple[str, str]] = (),
         remove_headers: Iterable[str] = (),
         via: str | None = None,
+        inner: InnerHosts | None = None,
+        leaked: Callable[[list[tuple[str, str]]], None] | None = None,
     ) -> None:
         self._back = back
+        self._inner = inner if leaked is not None else None
+        self._leaked = leaked
         set_headers = tuple(set_headers)
         edited = {name.lower().encode() for name in (*remove_headers, *(name for name, _ in set_headers))}
         self._removed = (edited - _FRAMING) | HOP_BY_HOP | _OURS
@@ -88,7 +95,16 @@ class AnswerEditor:
             lines = route.caching.edit([_name_of(line) for line in lines], lines)
         if not lines:
             return b"%b\r\n%b%b\r\n" % (status_line, added, own)
-        return b"".join((status_line, b"\r\n", b"\r\n".join(lines), b"\r\n", added, own, b"\r\n"))
+        message = b"".join((status_line, b"\r\n", b"\r\n".join(lines), b"\r\n", added, own, b"\r\n"))
+        inner = self._inner
+        if (
+            inner is not None
+            and self._leaked is not None
+            and inner.suspected(message)
+            and (found := inner.found(message))
+        ):
+            self._leaked(found)
+        return message
 
     def _learn(self, names: tuple[bytes, ...]) -> _Way:
         keep = tuple(i for i, name in enumerate(names) if name not in self._removed)

@@ -39,7 +39,7 @@ _fields: dict[bytes, tuple[bytes, bytes]] = {}  # line → lower-case name, valu
 _names: dict[bytes, bytes] = {}  # name as spelled → lower-case
 _hosts: set[bytes] = set()  # well-formed
 _options: dict[bytes, frozenset[bytes]] = {}  # value of Connection → its options
-_status_lines: dict[bytes, tuple[int, int]] = {}  # status line → status, minor
+_status_lines: dict[bytes, tuple[int, int, bytes]] = {}  # status line → status, minor, as it is sent on
 
 # Never kept: what is secret, and what is different every time.
 _VARYING: Final = frozenset(
@@ -108,7 +108,7 @@ class RequestHead(Head):
 
 
 class AnswerHead(Head):
-    """An answer's head. `status_line` is as it came; `keep_alive`: where it ends is beyond doubt, and nobody said close."""
+    """An answer's head. `status_line` is as it is sent on; `keep_alive`: where it ends is beyond doubt, and nobody said close."""
 
     __slots__ = ("keep_alive", "minor", "status", "status_line")
 
@@ -180,8 +180,7 @@ def read_answer_head(raw: bytes, *, to_method: bytes, header_count: int = 256) -
     lines = _split_lines(raw)
     line = lines[0]
     head = AnswerHead()
-    head.status, head.minor = status, minor = _status_lines.get(line) or _read_status_line(line)
-    head.status_line = line
+    head.status, head.minor, head.status_line = status, minor, _ = _status_lines.get(line) or _read_status_line(line)
     _read_fields(head, lines, header_count)
     head.keep_alive = b"close" not in head.connection if minor else b"keep-alive" in head.connection
     if status < 200 or status == 204:
@@ -202,13 +201,14 @@ def _announces_body(head: AnswerHead) -> bool:
     return b"transfer-encoding" in head.values or any(length.strip(b"0") for length in head.all(b"content-length"))
 
 
-def _read_status_line(line: bytes) -> tuple[int, int]:
+def _read_status_line(line: bytes) -> tuple[int, int, bytes]:
     if line[:7] != b"HTTP/1." or line[7:8] not in b"01" or line[8:9] != b" " or line[12:13] not in b" ":
         raise BadMessage("malformed status line")
     code = line[9:12]
     if len(code) != 3 or not code.isdigit() or code[:1] == b"0":
         raise BadMessage("malformed status code")
-    read = int(code), 1 if line[7:8] == b"1" else 0
+    # RFC 9112 §4: the space stands there even when no reason follows; some backends leave it out.
+    read = int(code), 1 if line[7:8] == b"1" else 0, line if len(line) > 12 else line + b" "
     if len(line) <= _LONGEST_KEPT_BYTES:
         _keep(_status_lines, line, read)
     return read

@@ -43,6 +43,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("party", "stage", "kind", "backend"),
         "What broke an exchange or an attempt: who, while doing what.",
     ),
+    Metric(
+        "strangler_inner_hosts_told_total",
+        "counter",
+        ("backend", "header"),
+        "Lines of answers that name an inner host, where `public_origin` is set.",
+    ),
     Metric("strangler_refused_total", "counter", ("reason",), "Answers of the proxy's own."),
     Metric("strangler_retries_total", "counter", ("backend",), "Requests sent again, or to another endpoint."),
     Metric("strangler_requests_in_flight", "gauge", (), "Exchanges that have begun and not ended."),

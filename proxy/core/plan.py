@@ -88,6 +88,7 @@ class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     bucketing: int
     otherwise: Backend
     public_origin: str | None = None  # scheme://host[:port], no trailing slash
+    count_leaks: bool = True  # of inner hosts in answers, where there is a public origin
     cookies_legacy: tuple[str, ...] = ()  # names that belong to legacy alone
     cookies_new: tuple[str, ...] = ()
     rollback_drain_s: float = ROLLBACK_DRAIN_S  # over which tunnels and event streams that a rollback covers are ended

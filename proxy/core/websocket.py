@@ -58,6 +58,11 @@ def check_switch(key: bytes | None, head: AnswerHead) -> None:
         raise BadMessage("101 with a wrong Sec-WebSocket-Accept")
 
 
+def offered(head: AnswerHead) -> bytes:
+    """The lines for a client whose backend wants a WebSocket (426), which has to say so (RFC 9110 §15.5.22); none otherwise."""
+    return SWITCH_HEAD if b"websocket" in _protocols(head) else b""
+
+
 def accept(key: bytes) -> bytes:
     """What a server that understood the key says (RFC 6455 §4.2.2)."""
     return b64encode(sha1(key + _MAGIC, usedforsecurity=False).digest())

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from proxy.core.body import Relay
 from proxy.core.faults import Kind, Stage
 from proxy.core.forwarding import nominated
 from proxy.core.message import AnswerHead, BadMessage, read_answer_head
-from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, websocket_key
+from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, offered, websocket_key
 from proxy.traffic.ending import Ending
 from proxy.traffic.partial import flaw_of_answer
 from proxy.traffic.tunnel import Tunnel
 
-if TYPE_CHECKING:
-    from proxy.core.decision import Decision
-
 _REQUEST_TIMEOUT: Final = 408
+_UPGRADE_REQUIRED: Final = 426
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _EVENT_STREAM: Final = b"text/event-stream"
 
@@ -121,10 +119,14 @@ class Answering(Ending):
         if not self.request_done or (length < 0 and not chunked) or self.traffic.draining:
             self._keep_alive = False
         added = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        if b"date" not in head.values:
+            added = self.traffic.date_line + added  # RFC 9110 §6.6.1: who passes an answer on says when it came
         if not self._keep_alive:
             added += b"Connection: close\r\n"
         elif request.minor == 0:
             added += b"Connection: keep-alive\r\n"
+        if head.status == _UPGRADE_REQUIRED:
+            added += offered(head)
         if self._peer_trusted:
             added += self._told(decision)
         message = self._outlet.answers.write(head, added, route=decision.route, host=request.host)
@@ -146,11 +148,6 @@ class Answering(Ending):
         withholds = nominated(head, self._outlet.answers.withholds)
         self._download = download = Relay(length, chunked=chunked, withholds=withholds)
         self._pass_body(download, data, message)
-
-    def _told(self, decision: Decision) -> bytes:
-        area = decision.area or "-"
-        number = self.wiring.generation.number
-        return f"X-Strangler: {decision.backend}; {area}; {decision.reason}; {number}\r\n".encode()
 
     def _pass_body(self, download: Relay, data: bytes, head: bytes = b"") -> None:
         try:

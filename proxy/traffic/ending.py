@@ -272,10 +272,17 @@ class Ending:
                 head_only=self.head.method == b"HEAD",
                 retry_after_s=retry_after_s,
                 page=self.wiring.generation.error_page(self.status),
+                told=self._told(self.decision) if self._peer_trusted and self.decision is not None else b"",
             )
             self._write(answer)
             self.traffic.telemetry.refused(fault)
         self._end()
+
+    def _told(self, decision: Decision) -> bytes:
+        """The line that trusted peers are told who answered by."""
+        area = decision.area or "-"
+        number = self.wiring.generation.number
+        return f"X-Strangler: {decision.backend}; {area}; {decision.reason}; {number}\r\n".encode()
 
     def _answer_as_last(self, last: LastHop) -> None:
         """Answer as the final recipient would: the request may go no further."""

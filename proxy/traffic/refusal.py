@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,7 @@ def refusal(
     head_only: bool = False,
     retry_after_s: int = RETRY_AFTER_S,
     page: LiveErrorPage | None = None,
+    told: bytes = b"",
 ) -> bytes:
     """A whole answer.
 
@@ -55,6 +57,7 @@ def refusal(
         head_only: the request was HEAD.
         retry_after_s: when to try again, where that makes sense.
         page: the operator's; None: a few lines of text.
+        told: the line that says who was to answer, with its CRLF, for a trusted peer.
     """
     phrase = HTTPStatus(status).phrase
     name, told_id = fault.name, request_id.decode()
@@ -67,6 +70,7 @@ def refusal(
         body = page.filled(status=status, reason=phrase, fault=name, request_id=told_id)
     lines = [
         f"HTTP/1.1 {status} {phrase}",
+        f"Date: {formatdate(usegmt=True)}",
         f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
@@ -81,7 +85,7 @@ def refusal(
         lines.append("Connection: close")
     elif minor == 0:
         lines.append("Connection: keep-alive")
-    head = "\r\n".join([*lines, "", ""]).encode()
+    head = "\r\n".join([*lines, ""]).encode() + told + b"\r\n"
     return head if head_only else head + body
 
 
@@ -89,6 +93,7 @@ def last_hop(last: LastHop, *, request_id: bytes, close: bool, minor: int) -> by
     """The whole answer to a request that may go no further; the arguments are those of `refusal`."""
     lines = [
         "HTTP/1.1 200 OK",
+        f"Date: {formatdate(usegmt=True)}",
         *last.fields,
         f"Content-Length: {len(last.body)}",
         "Cache-Control: no-store",

@@ -8,6 +8,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.freeze import freezing, writes
@@ -17,6 +18,7 @@ from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.entrance import Entrance, Terms
 from proxy.traffic.lasting import Lasting
+from proxy.traffic.leaks import Leaks
 from proxy.traffic.limits import TICK_S, Limits, ticks
 from proxy.traffic.observers import Observe, Observers
 from proxy.traffic.pool import Endpoint, Load, Pool
@@ -59,6 +61,7 @@ class Traffic:
         credentials: of the generation in force.
         in_flight: exchanges that have begun and are not over, those without a client included.
         tick: counts deadlines' sweeps; time as far as they are concerned.
+        date_line: for an answer that came without a Date; right to the second, less a tick.
         wiring: what a request that begins now lives in.
         observers: look at exchanges that are over.
         freezes: those in force, replaced whole, the same object as long as nothing changed.
@@ -79,10 +82,12 @@ class Traffic:
         self.limits = limits = limits or Limits()
         self.latch = latch
         self.telemetry = Telemetry(counters)
+        self._leaks = Leaks(self.telemetry)
         self.in_flight = 0
         self.draining = False
         self.freezes: tuple[LiveFreeze, ...] = ()
         self.tick = 0
+        self.date_line = _date_line()
         self.orphans: set[Ending] = set()
         self.lasting = Lasting(latch, lambda: self.wiring.generation)
         self._lasting = self.lasting.held  # looked at for every exchange
@@ -130,7 +135,7 @@ class Traffic:
                 share_of_node=self._share_of_node,
                 tasks=self._tasks,
             )
-        self.wiring = Wiring(generation, pools)
+        self.wiring = Wiring(generation, pools, self._leaks)
         gone = [endpoint for name, endpoint in self._endpoints.items() if name not in endpoints]
         self._endpoints = endpoints
         for endpoint in gone:
@@ -349,6 +354,7 @@ class Traffic:
     def _sweep(self) -> None:
         """Once a tick: every deadline, and what is counted only now and then."""
         self.tick = tick = self.tick + 1
+        self.date_line = _date_line()
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._sweep)
         for client in list(self._clients):
             client.sweep(tick)
@@ -362,3 +368,7 @@ class Traffic:
         dropped = 0 if self._log is None else self._log.dropped + self._log.lost
         self.observers.publish(self.tick)
         self.telemetry.flush(in_flight=self.in_flight, log_dropped=dropped)
+
+
+def _date_line() -> bytes:
+    return b"Date: %b\r\n" % formatdate(usegmt=True).encode()

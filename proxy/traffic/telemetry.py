@@ -98,6 +98,11 @@ class Telemetry:
             self._refused[fault.name] = index
         self._cells[index] += 1
 
+    def leaked(self, backend: Backend, header: str) -> None:
+        """An answer named an inner host, in a header of `proxy.core.leaks.TOLD_AS` or another."""
+        name = f'strangler_inner_hosts_told_total{{backend="{backend}",header="{header}"}}'
+        self._cells[self._counters.series(name)] += 1
+
     def tunnel_opened(self, decision: Decision | None) -> None:
         """An exchange became a tunnel."""
         self._cells[self._lasting("strangler_tunnels_open", decision)] += 1

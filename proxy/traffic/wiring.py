@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from proxy.core.answering import AnswerEditor
 from proxy.core.faults import Party, party_of
 from proxy.core.forwarding import RequestEditor
+from proxy.core.leaks import InnerHosts
 from proxy.core.mapback import MapBack
 from proxy.core.model import Backend
 from proxy.core.plan import ENDPOINTS_OWN, KEEP
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from proxy.core.generation import Generation
     from proxy.core.plan import BackendSpec
+    from proxy.traffic.leaks import Leaks
     from proxy.traffic.pool import Endpoint, Pool
 
 
@@ -29,6 +31,14 @@ def _authority(url: str) -> bytes:
     parts = urlsplit(url)
     plain = parts.netloc.removesuffix(f":{parts.port}")
     return (plain if parts.port == _DEFAULT_PORTS[parts.scheme] else parts.netloc).encode()
+
+
+def _inner_hosts(generation: Generation) -> InnerHosts | None:
+    """What to look for in answers: nothing, unless the public origin says what may be there instead."""
+    settings = generation.settings
+    if settings.public_origin is None or not settings.count_leaks:
+        return None
+    return InnerHosts([url for spec in generation.backends.values() for url in spec.urls], settings.public_origin)
 
 
 class Outlet:
@@ -44,7 +54,7 @@ class Outlet:
 
     __slots__ = ("answers", "authorities", "authority", "backend", "party", "pool", "requests", "tells_trace")
 
-    def __init__(self, generation: Generation, spec: BackendSpec, pool: Pool) -> None:
+    def __init__(self, generation: Generation, spec: BackendSpec, pool: Pool, leaks: Leaks) -> None:
         settings = generation.settings
         of_legacy, of_new = settings.cookies_legacy, settings.cookies_new
         foreign = of_new if spec.name is Backend.LEGACY else of_legacy
@@ -87,6 +97,8 @@ class Outlet:
             set_headers=spec.answer_headers_set,
             remove_headers=spec.answer_headers_remove,
             via=settings.forwarding.via if settings.forwarding.via_answers else None,
+            inner=_inner_hosts(generation),
+            leaked=lambda found: leaks.found(spec.name, found),
         )
 
     def tell_host(self, message: bytes, endpoint: Endpoint) -> bytes:
@@ -107,12 +119,12 @@ class Wiring:
 
     __slots__ = ("generation", "outlets", "tracer", "withholds")
 
-    def __init__(self, generation: Generation, pools: Mapping[Backend, Pool]) -> None:
+    def __init__(self, generation: Generation, pools: Mapping[Backend, Pool], leaks: Leaks) -> None:
         self.generation = generation
         tracing = generation.settings.tracing
         self.tracer = None if tracing is None else Tracer(tracing)
         self.outlets = {
-            backend: Outlet(generation, generation.backends[backend], pool) for backend, pool in pools.items()
+            backend: Outlet(generation, generation.backends[backend], pool, leaks) for backend, pool in pools.items()
         }
         strictest = RequestEditor(
             trusted=False,

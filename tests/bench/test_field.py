@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,10 @@ def test_a_proxy_that_does_another_job_is_not_measured(tmp_path: Path) -> None:
         swapped = Ground(tmp_path, type(systems)(legacy=systems.legacy, new=systems.legacy)).job()
         with PEERS["nginx"].start(swapped) as running, pytest.raises(RuntimeError, match="another job"):
             must_do_the_job(running, "/")
+
+
+@pytest.mark.parametrize("name", [name for name in PEERS if name not in {"naive", "strangler"}])
+def test_a_peers_version_is_a_number(name: str) -> None:
+    if lacks := PEERS[name].missing():
+        pytest.skip(f"{PEERS[name].title} is missing: {lacks}")
+    assert re.fullmatch(r"\d+(\.\d+)+", PEERS[name].version())

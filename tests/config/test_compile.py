@@ -47,6 +47,7 @@ def test_a_configuration_with_every_key_becomes_a_plan_that_a_worker_can_build()
     )
     assert set(generation.areas) == {"orders", "blog"}
     assert generation.trusts("10.1.2.3")
+    assert not generation.settings.count_leaks
     assert [area.cache for area in compiled.plan.areas] == ["private", "vary"]
     assert compiled.plan.settings.vary == ("Cookie", "X-Account-Id", "X-Beta", "X-Region")
 

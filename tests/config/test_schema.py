@@ -45,6 +45,7 @@ segments:
   wave-1: {any: [pilots, dach], all: dach, not: key-accounts}
 cookies: {legacy: [JSESSIONID], new: [sid]}
 public_origin: "https://shop.acme.example"
+inner_hosts: off
 cache: vary
 areas:
   orders:

@@ -54,7 +54,7 @@ http {{
       proxy_set_header Connection $way;
       proxy_request_buffering off;
       proxy_buffering off;
-      proxy_read_timeout 500ms;
+      proxy_read_timeout 250ms;
       proxy_next_upstream off;
       proxy_buffer_size 64k;
       proxy_buffers 4 64k;

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from proxy.core.plan import Area, Forwarding, Identity, Route, Source
-from tests.traffic.wire import Node, RawBackend
+from tests.traffic.wire import Node, RawBackend, undated
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HERE = "127.0.0.0/8"
@@ -245,7 +245,7 @@ def test_headers_of_answers_are_set_and_removed_but_not_in_interim_ones(
             wire.head()
             wire.send(answer)
             assert client.head() == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-            assert client.head() == (
+            assert undated(client.head()) == (
                 b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 0\r\n"
                 b"Strict-Transport-Security: max-age=1\r\nServer: shop\r\n\r\n"
             )
@@ -268,4 +268,38 @@ def test_shared_caches_are_told_of_an_area_alone_and_not_in_interim_answers(
                 wire.send(answer)
                 assert client.head() == early
                 told = [b"HTTP/1.1 404 Not Found", b"Content-Length: 0", *expected, b"Connection: close"]
-                assert client.head().split(b"\r\n")[:-2] == told
+                assert undated(client.head()).split(b"\r\n")[:-2] == told
+
+
+# -- inner hosts
+
+
+def test_inner_hosts_that_are_left_in_answers_are_counted_and_said_once(
+    start: Callable[..., Node], legacy: RawBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    inner = legacy.url.removeprefix("http://").encode()
+    answer = b"HTTP/1.1 200 OK\r\nLocation: http://%b/a\r\nX-By: %b\r\nContent-Length: 0\r\n\r\n" % (inner, inner)
+    for settings, counted in (({}, 0), ({"public_origin": "https://shop.example", "count_leaks": False}, 0)):
+        node = start(**settings)
+        asked(node, legacy, answer=answer)
+        assert node.count("strangler_inner_hosts_told_total") == counted
+    node = start(public_origin="https://shop.example")
+    for _ in range(2):
+        _, told = asked(node, legacy, answer=answer)
+        assert b"\r\nLocation: https://shop.example/a\r\n" in told
+    assert node.count('strangler_inner_hosts_told_total{backend="legacy",header="other"}') == 2
+    assert node.count("strangler_inner_hosts_told_total") == 2
+    said = [record.getMessage() for record in caplog.records if "inner host" in record.getMessage()]
+    assert said == ["legacy tells clients of the inner host 127.0.0.1, in another header (docs/production.md)"]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_trusted_peer_is_told_which_system_was_to_answer_when_the_proxy_does(
+    start: Callable[..., Node], new: RawBackend, *, trusted: bool
+) -> None:
+    new.close()
+    node = start(identity=Identity(trusted_from=(HERE if trusted else ELSEWHERE,)))
+    status, head, body = answered(node, start=b"GET /new/a HTTP/1.1")
+    assert status == 502
+    assert body.startswith(b"502 Bad Gateway\n")
+    assert (b"\r\nX-Strangler: new; moved; fixed; 1\r\n" in head) == trusted

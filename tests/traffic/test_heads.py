@@ -13,7 +13,7 @@ from proxy.core.forwarding import LONGEST_SHAPE_BYTES, SHAPES_KEPT, RequestEdito
 from proxy.core.message import read_request_head
 from proxy.core.model import Backend
 from proxy.core.plan import Identity, Route, Source
-from tests.traffic.wire import Node, RawBackend
+from tests.traffic.wire import Node, RawBackend, undated
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BY_HEADER = (Source(source="header", name="x-account-id", place="-"),)
@@ -29,7 +29,7 @@ def told(node: Node, backend: RawBackend, *lines: bytes, answer: bytes = OK, pat
         with backend.accept() as wire:
             request = wire.head()
             wire.send(answer)
-            return request, client.answer()[1]
+            return request, undated(client.answer()[1])
 
 
 def test_a_stranger_says_nothing_about_who_it_is(start: Callable[..., Node], legacy: RawBackend) -> None:

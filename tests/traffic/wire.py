@@ -55,6 +55,11 @@ def eventually(condition: Callable[[], T | None], what: str) -> T:
     return found
 
 
+def undated(answer: bytes) -> bytes:
+    """An answer without the Date that the proxy adds where the backend gave none."""
+    return re.sub(rb"\r\nDate: [^\r]+", b"", answer, count=1)
+
+
 class Wire:
     """One end of a connection."""
 
