@@ -36,6 +36,7 @@ areas:
     routes: [{{path: "/orders/**"}}]
   help:
     routes: [{{path: "/help/**", to: new}}]
+cache: off  # nobody caches in front of a test
 otherwise: legacy
 """
 
