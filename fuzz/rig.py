@@ -18,11 +18,11 @@ from typing import Any, Final, Protocol
 
 from proxy.core.counters import PAGE_BYTES, Counters
 from proxy.core.covering import NOTHING_ROLLED_BACK
+from proxy.core.limits import Limits
 from proxy.core.model import Backend
 from proxy.core.override import override
 from proxy.core.plan import Identity, Source
 from proxy.traffic.exchange import Exchange
-from proxy.traffic.limits import Limits
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
 from tests.traffic.wire import a_plan, build
@@ -184,11 +184,14 @@ class Rig:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         plan = a_plan(
-            urls[Backend.LEGACY], urls[Backend.NEW], identity=_IDENTITY, cookies_legacy=("lid",), cookies_new=("sid",)
+            urls[Backend.LEGACY],
+            urls[Backend.NEW],
+            identity=_IDENTITY,
+            cookies_legacy=("lid",),
+            cookies_new=("sid",),
+            limits=_LIMITS,
         )
-        self.traffic = Traffic(
-            build(plan), counters=self.counters, log=self.log, latch=lambda: NOTHING_ROLLED_BACK, limits=_LIMITS
-        )
+        self.traffic = Traffic(build(plan), counters=self.counters, log=self.log, latch=lambda: NOTHING_ROLLED_BACK)
         await self.traffic.listen(self._listening)
         logging.getLogger("proxy").addHandler(self.defects)
 

@@ -9,6 +9,7 @@ from proxy.config.kinds import Fields, Key
 from proxy.config.names import check_header, check_method, is_token, place
 from proxy.config.problems import Report, quoted
 from proxy.config.shapes import (
+    AREA_BODY,
     AREA_CACHE,
     FALLBACK,
     FLAG,
@@ -58,6 +59,7 @@ def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
         flag_place=place(file, flag) if flag is not None else None,
         fallback=Fallback(fields[FALLBACK] or Fallback.NEVER),
         retired=fields[RETIRED] or False,
+        body_bytes=fields[AREA_BODY],
     )
     routes: list[RouteDraft] = []
     ids: dict[str, RouteDraft] = {}

@@ -20,6 +20,7 @@ from proxy.config.problems import Report, quoted
 from proxy.config.shapes import (
     ANSWER_HEADERS_KEY,
     BACKEND_HEADERS,
+    BACKEND_MIN_RATE,
     BACKENDS,
     CONNECT,
     MAX_IN_FLIGHT,
@@ -62,6 +63,7 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
     headers_set, remove = _headers(fields[BACKEND_HEADERS], HEADERS_SET, HEADERS_REMOVE, report)
     told_set, told_remove = _headers(fields[ANSWER_HEADERS_KEY], ANSWER_HEADERS_SET, ANSWER_HEADERS_REMOVE, report)
     written_tls = fields[TLS]
+    min_rate = fields[BACKEND_MIN_RATE]
     defaults = BackendSpec(name=name, urls=(), place="")
     spec = BackendSpec(
         name=name,
@@ -69,6 +71,7 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         timeout_s=fields[TIMEOUT] or defaults.timeout_s,
         connect_s=fields[CONNECT] or defaults.connect_s,
         total_s=None if total_s is None or math.isinf(total_s) else total_s,
+        min_rate_bytes=defaults.min_rate_bytes if min_rate is None else min_rate,
         max_in_flight=fields[MAX_IN_FLIGHT],
         headers_remove=remove,
         answer_headers_remove=told_remove,

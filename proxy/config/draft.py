@@ -10,6 +10,7 @@ from proxy.config.drafts import FileDraft, MainDraft, Mentioned, roster_of
 from proxy.config.forwarding import draft_forwarding
 from proxy.config.identity import draft_identity
 from proxy.config.kinds import Fields
+from proxy.config.limits import draft_limits
 from proxy.config.listener import draft_error_pages, draft_listener
 from proxy.config.names import is_token
 from proxy.config.nodes import is_blank
@@ -30,6 +31,7 @@ from proxy.config.shapes import (
     INCLUDE,
     INCLUDED,
     INNER_HOSTS,
+    LIMITS_KEY,
     LISTENER_KEY,
     MAIN,
     OTHERWISE,
@@ -120,6 +122,7 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
         rollback_drain_s=fields[ROLLBACK_DRAIN] or ROLLBACK_DRAIN_S,
         tracing=draft_tracing(fields[TRACING_KEY], report),
         metrics_by_route=draft_by_route(fields[METRICS_KEY]),
+        limits=draft_limits(fields[LIMITS_KEY]),
         cookies_legacy=legacy,
         cookies_new=new,
         backends=draft_backends(fields[BACKENDS_KEY], name, report),

@@ -10,6 +10,7 @@ from proxy.core.model import Backend
 
 if TYPE_CHECKING:
     from proxy.config.problems import Complaint, Marked
+    from proxy.core.limits import Limits
     from proxy.core.plan import (
         Area,
         BackendSpec,
@@ -138,6 +139,7 @@ class MainDraft:
     metrics_by_route: bool
     cache: str | None  # None: not written
     count_leaks: bool
+    limits: Limits
     cookies_legacy: tuple[str, ...]
     cookies_new: tuple[str, ...]
     backends: tuple[BackendDraft, ...]

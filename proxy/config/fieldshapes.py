@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.config.kinds import Key, ListOf, MapOf, OneOf, Shape, Text, Whole, YesNo
+from proxy.config.kinds import Key, ListOf, MapOf, OneOf, Shape, Text, YesNo
+from proxy.config.quantities import Whole
 
 # -- headers that are set or removed on the way to a backend
 HEADERS_SET = Key(

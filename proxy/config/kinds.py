@@ -143,67 +143,6 @@ class YesNo:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A whole number within bounds."""
-
-    least: int
-    most: int
-
-    @property
-    def words(self) -> str:
-        return f"a whole number from {self.least}"
-
-    def read(self, node: Node, where: str, report: Report) -> int | None:
-        if not isinstance(node, Scalar) or not isinstance(node.value, int) or isinstance(node.value, bool):
-            tell_kind(node, where, report, "a whole number")
-            return None
-        if not self.least <= node.value <= self.most:
-            report.tell("bad-number", node, where, f"{node.value} is out of range: {self.least} to {self.most}")
-            return None
-        return node.value
-
-    def schema(self) -> JsonSchema:
-        return {"type": "integer", "minimum": self.least, "maximum": self.most}
-
-
-_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
-_UNIT_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_LONGEST_S: Final = 86_400.0
-
-
-@dataclass(frozen=True)
-class Duration:
-    """A duration such as `250ms`, `20s` or `2m`, in seconds; `off` (infinity) where `may_be_off`."""
-
-    may_be_off: bool = False
-
-    @property
-    def words(self) -> str:
-        return "a duration such as `250ms`, `20s`, `2m`" + (", or `off`" if self.may_be_off else "")
-
-    def read(self, node: Node, where: str, report: Report) -> float | None:
-        if not isinstance(node, Scalar):
-            tell_kind(node, where, report, "a duration such as 20s")
-            return None
-        if self.may_be_off and node.text == "off":
-            return float("inf")
-        found = _DURATION.fullmatch(node.text)
-        if found is None:
-            hint = f'; did you mean "{node.text}s"?' if node.text.isdecimal() else " such as 250ms, 20s, 2m"
-            report.tell("bad-duration", node, where, f"{quoted(node.text)} is no duration{hint}")
-            return None
-        seconds = round(float(found[1]) * _UNIT_S[found[2]], 3)
-        if not 0 < seconds <= _LONGEST_S:
-            report.tell("bad-duration", node, where, f"{quoted(node.text)} is out of range: above 0, to 24h")
-            return None
-        return seconds
-
-    def schema(self) -> JsonSchema:
-        off = "off|" if self.may_be_off else ""
-        return {"type": "string", "pattern": rf"^(?:{off}[0-9]{{1,9}}(?:\.[0-9]{{1,3}})?(?:ms|s|m|h))$"}
-
-
-@dataclass(frozen=True)
 class ListOf(Generic[T]):
     """A list that isn't empty; a single value stands for a list of one."""
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.config.fieldshapes import ANSWER_HEADERS, FORWARDING, HEADERS
 from proxy.config.kinds import (
     NAME,
-    Duration,
     Fields,
     JsonSchema,
     Key,
@@ -21,13 +20,14 @@ from proxy.config.kinds import (
     OneOf,
     Shape,
     Text,
-    Whole,
     YesNo,
     check_name,
     tell_kind,
 )
+from proxy.config.limits import BODY_SIZE, LIMITS, RATE
 from proxy.config.nodes import Node, Sequence
 from proxy.config.observing import METRICS, METRICS_KEY, TRACING, TRACING_KEY
+from proxy.config.quantities import Duration, Whole
 from proxy.config.shapes_edges import BACKEND_TLS, ERROR_PAGES, LISTENER, SHAPES_OF_EDGES
 
 if TYPE_CHECKING:
@@ -60,6 +60,12 @@ TOTAL = Key(
     default="`off`",
     meaning="The longest time for a whole exchange.",
 )
+BACKEND_MIN_RATE = Key(
+    name="min_rate",
+    kind=RATE,
+    default="`240B`",
+    meaning="Bytes a second of an answer that announces its length, on average over `timeout`; fewer cut it.",
+)
 HEALTH = Key(
     name="health",
     kind=Text("a path", pattern="^/"),
@@ -87,7 +93,10 @@ TLS = Key(
 )
 BACKEND: Final = Shape(
     "backends.*",
-    (URL, TIMEOUT, CONNECT, TOTAL, HEALTH, MAX_IN_FLIGHT, TOLD_HOST, BACKEND_HEADERS, ANSWER_HEADERS_KEY, TLS),
+    (
+        *(URL, TIMEOUT, CONNECT, TOTAL, BACKEND_MIN_RATE, HEALTH, MAX_IN_FLIGHT, TOLD_HOST),
+        *(BACKEND_HEADERS, ANSWER_HEADERS_KEY, TLS),
+    ),
 )
 LEGACY = Key(name="legacy", kind=BACKEND, required=True, meaning="The old system.")
 NEW = Key(name="new", kind=BACKEND, required=True, meaning="The new system.")
@@ -256,6 +265,12 @@ RETIRED = Key(
     default="`false`",
     meaning="Legacy no longer has it: new answers, always, outside any rollback.",
 )
+AREA_BODY = Key(
+    name="body",
+    kind=BODY_SIZE,
+    default="`limits.body`",
+    meaning="What a request's body may come to here; more is 413.",
+)
 
 
 class _Routes:
@@ -284,7 +299,7 @@ AREA_CACHE = Key(
     meaning="What shared caches in front are told of its answers, for as long as they depend on who asks.",
 )
 ROUTES = Key(name="routes", kind=_Routes(), required=True, meaning="What belongs to the area.")
-AREA: Final = Shape("areas.*", (OWNER, RUNBOOK, FLAG, FALLBACK, RETIRED, AREA_CACHE, ROUTES))
+AREA: Final = Shape("areas.*", (OWNER, RUNBOOK, FLAG, FALLBACK, RETIRED, AREA_CACHE, AREA_BODY, ROUTES))
 
 # -- the files
 VERSION = Key(name="version", kind=Whole(0, 1_000_000), required=True, meaning="The version of this format: 1.")
@@ -341,6 +356,9 @@ ROLLBACK_DRAIN = Key(
     default="`10s`",
     meaning="Over how long WebSockets and event streams on the new system are ended when a rollback covers them.",
 )
+LIMITS_KEY = Key(
+    name="limits", kind=LIMITS, default="the defaults", meaning="What a client or a backend may ask of the proxy."
+)
 AREAS_KEY = Key(
     name="areas",
     kind=MapOf(AREA, "area", check_name, NAMES, may_be_empty=True),
@@ -370,6 +388,7 @@ MAIN: Final = Shape(
         ROLLBACK_DRAIN,
         TRACING_KEY,
         METRICS_KEY,
+        LIMITS_KEY,
         AREAS_KEY,
         ERROR_PAGES_KEY,
         OTHERWISE,
@@ -379,7 +398,7 @@ INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere
 
 SHAPES: Final = (
     *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, IDENTITY, FORWARDING, ACCOUNTS),
-    *(SEGMENT, COOKIES, TRACING, METRICS, AREA, ROUTE, REWRITE),
+    *(SEGMENT, COOKIES, TRACING, METRICS, LIMITS, AREA, ROUTE, REWRITE),
     *SHAPES_OF_EDGES,
 )
 """Every shape, as docs/routes.md lists them."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from proxy.config.kinds import Duration, Key, ListOf, MapOf, OneOf, Shape, Text, YesNo
+from proxy.config.kinds import Key, ListOf, MapOf, OneOf, Shape, Text, YesNo
 from proxy.config.problems import quoted
+from proxy.config.quantities import Duration
 
 if TYPE_CHECKING:
     from proxy.config.nodes import Scalar

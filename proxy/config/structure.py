@@ -305,6 +305,7 @@ def _settings(main: MainDraft, areas: Iterable[AreaDraft]) -> Settings:
         forwarding=main.forwarding,
         tracing=main.tracing,
         metrics_by_route=main.metrics_by_route,
+        limits=main.limits,
         cookies_legacy=main.cookies_legacy,
         cookies_new=main.cookies_new,
     )

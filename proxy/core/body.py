@@ -14,19 +14,13 @@ import re
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from proxy.core.message import CHUNKED, UNTIL_CLOSE, BadMessage
+from proxy.core.limits import DEFAULT_LIMITS, Limit, Limits
+from proxy.core.message import CHUNKED, UNTIL_CLOSE, BadMessage, TooLarge
 
-CHUNK_LINE_BYTES: Final = 4096
-"""The longest line that announces a chunk, extension included."""
+TOO_MUCH_BODY: Final = "the body is larger than the %d bytes that are taken here"
 
 LINES_A_TURN: Final = 1000
 """Chunks read in one loop turn, for a chunk costs about 1 µs however small it is: 64 KiB of them, one byte each, 11 ms."""
-
-CHUNK_EXTENSIONS_BYTES: Final = 16 * 1024
-"""What all extensions of one body may come to (Node.js: 16 KiB)."""
-
-TRAILERS_BYTES: Final = 16 * 1024
-TRAILERS_COUNT: Final = 100
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;([\t\x20-\x7e\x80-\xff]*))?")
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
@@ -104,9 +98,25 @@ class Chunks:
     Chunks are counted from one read to the next, because a loop turn may hold many reads.
     """
 
-    __slots__ = ("_extensions_bytes", "_held", "_in_trailers", "_left", "_lines", "done", "full", "surplus", "trailers")
+    __slots__ = (
+        "_extensions_bytes",
+        "_held",
+        "_in_trailers",
+        "_left",
+        "_limits",
+        "_lines",
+        "_most_bytes",
+        "_sizes_bytes",
+        "done",
+        "full",
+        "surplus",
+        "trailers",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._most_bytes = 0  # what all chunks may come to; 0: anything
+        self._sizes_bytes = 0  # of all chunks that were announced
         self.done = False
         self.full = False
         self.surplus = b""
@@ -116,6 +126,15 @@ class Chunks:
         self._left = 0  # bytes of the present chunk still to come, its CRLF counted; 0: a size line is next
         self._in_trailers = False
         self._extensions_bytes = 0
+
+    def bound(self, most_bytes: int) -> None:
+        """Refuse more than so many bytes, those included that have passed; 0: anything.
+
+        Raises:
+            TooLarge: as many were announced already.
+        """
+        self._most_bytes = most_bytes
+        self._check_most()
 
     def feed(self, data: bytes) -> bytes:
         """Take what came, give its payload.
@@ -155,10 +174,11 @@ class Chunks:
                 self._held = data[at:]
                 lines = 0
                 break
-            line_end = data.find(b"\r\n", at, at + CHUNK_LINE_BYTES)
+            line_bytes = self._limits.chunk_line_bytes
+            line_end = data.find(b"\r\n", at, at + line_bytes)
             if line_end < 0:
-                if end - at >= CHUNK_LINE_BYTES:
-                    raise BadMessage("a chunk's size line is too long")
+                if end - at >= line_bytes:
+                    raise TooLarge("a chunk's size line is too long", Limit.CHUNK_LINE, 400)
                 if b"\n" in data[at:]:
                     raise BadMessage("malformed chunk size")
                 self._held = data[at:]
@@ -183,26 +203,35 @@ class Chunks:
             raise BadMessage("malformed chunk size")
         if found[2] is not None:
             self._extensions_bytes += len(found[2]) + 1
-            if self._extensions_bytes > CHUNK_EXTENSIONS_BYTES:
-                raise BadMessage("too many chunk extensions")
-        return int(found[1], 16)
+            if self._extensions_bytes > self._limits.chunk_extensions_bytes:
+                raise TooLarge("too many chunk extensions", Limit.CHUNK_EXTENSIONS, 400)
+        size = int(found[1], 16)
+        self._sizes_bytes += size
+        if self._most_bytes:
+            self._check_most()
+        return size
+
+    def _check_most(self) -> None:
+        if 0 < self._most_bytes < self._sizes_bytes:
+            raise TooLarge(TOO_MUCH_BODY % self._most_bytes, Limit.BODY)
 
     def _read_trailers(self, data: bytes) -> None:
         if data[:2] == b"\r\n":
             self.done = True
             self.surplus = data[2:]
             return
-        end = data.find(b"\r\n\r\n", 0, TRAILERS_BYTES)
+        limits = self._limits
+        end = data.find(b"\r\n\r\n", 0, limits.trailers_bytes)
         if end < 0:
-            if len(data) >= TRAILERS_BYTES:
-                raise BadMessage("trailers are too long", 431)
+            if len(data) >= limits.trailers_bytes:
+                raise TooLarge("trailers are too long", Limit.TRAILERS, 431)
             if _BARE_LINE_END.search(data):
                 raise BadMessage("malformed trailer")  # now: whoever reads on at it has sent all, and waits
             self._held = data
             return
         lines = data[:end].split(b"\r\n")
-        if len(lines) > TRAILERS_COUNT:
-            raise BadMessage(f"more than {TRAILERS_COUNT} trailer fields", 431)
+        if len(lines) > limits.trailer_count:
+            raise TooLarge(f"more than {limits.trailer_count} trailer fields", Limit.TRAILER_FIELDS, 431)
         if any(_TRAILER.fullmatch(line) is None for line in lines):
             raise BadMessage("malformed trailer")
         self.trailers = lines
@@ -217,21 +246,34 @@ class Relay:
         body: what the head announced: bytes, CHUNKED, or UNTIL_CLOSE.
         chunked: whether the other side is told chunks.
         withholds: whether a trailer field of this lower-case name doesn't pass.
+        limits: of what carries no payload.
     """
 
-    __slots__ = ("_chunked", "_reader", "_withholds", "until_close")
+    __slots__ = ("_chunked", "_reader", "_withholds", "sized", "until_close")
 
-    def __init__(self, body: int, *, chunked: bool, withholds: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, body: int, *, chunked: bool, withholds: Callable[[bytes], bool], limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self._reader: Reader
         if body == CHUNKED:
-            self._reader = Chunks()
+            self._reader = Chunks(limits)
         elif body == UNTIL_CLOSE:
             self._reader = Unending()
         else:
             self._reader = Sized(body)
         self._chunked = chunked
         self._withholds = withholds
+        self.sized = body >= 0
         self.until_close = body == UNTIL_CLOSE
+
+    def bound(self, most_bytes: int) -> None:
+        """Refuse more payload than so many bytes; 0: anything.
+
+        Raises:
+            TooLarge: as many were announced already.
+        """
+        if isinstance(self._reader, Chunks):
+            self._reader.bound(most_bytes)
 
     @property
     def done(self) -> bool:

@@ -49,13 +49,14 @@ class Kind(StrEnum):
 
     MALFORMED = "malformed"  # a message that could be read in two ways, or in none
     LOOPED = "looped"  # a request that this proxy has passed on before
+    TOO_LARGE = "too_large"  # more bytes or lines than a limit allows
     TIMEOUT = "timeout"
     CUT = "cut"  # the connection ended before the message did
     LEFT = "left"  # the client hung up
     UNREACHABLE = "unreachable"  # no connection could be made
     UNTRUSTED = "untrusted"  # a backend's certificate is expired, of nobody we trust, or for another host
     HANDSHAKE = "handshake"  # no TLS could be agreed on, for any other reason
-    BUSY = "busy"  # as many requests in flight as are allowed
+    BUSY = "busy"  # as many requests in flight, or connections of a client, as are allowed
     DRAINED = "drained"  # this process had to end first
     FROZEN = "frozen"  # writes are held up while data is moved
     ROLLED_BACK = "rolled_back"  # a tunnel or an event stream that a rollback covers
@@ -85,12 +86,16 @@ class Fault(NamedTuple):
         match self.kind:
             case Kind.MALFORMED:
                 return 400 if self.party is Party.CLIENT else 502
+            case Kind.TOO_LARGE:
+                return 413 if self.party is Party.CLIENT else 502
             case Kind.TIMEOUT:
                 return 408 if self.party is Party.CLIENT else 504
             case Kind.LEFT:
                 return CLIENT_LEFT
             case Kind.CUT | Kind.UNREACHABLE | Kind.UNTRUSTED | Kind.HANDSHAKE:
                 return 502
+            case Kind.BUSY if self.party is Party.CLIENT:
+                return 429
             case Kind.BUSY | Kind.DRAINED | Kind.FROZEN | Kind.ROLLED_BACK:
                 return 503
             case Kind.LOOPED:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from typing import Final, TypeVar
 
+from proxy.core.limits import Limit
+
 _V = TypeVar("_V")
 
 NO_BODY: Final = 0
@@ -61,6 +63,14 @@ class BadMessage(Exception):
         super().__init__(why)
         self.why = why
         self.status = status
+
+
+class TooLarge(BadMessage):
+    """More bytes or lines than a limit allows."""
+
+    def __init__(self, why: str, limit: Limit, status: int = 413) -> None:
+        super().__init__(why, status)
+        self.limit = limit
 
 
 class Head:
@@ -147,7 +157,7 @@ def read_request_head(raw: bytes, header_count: int = 100) -> RequestHead:
     head = RequestHead()
     head.method = method
     head.minor = minor
-    _read_fields(head, lines, header_count)
+    _read_fields(head, lines, header_count, Limit.HEADERS)
     values = head.values
     host = values.get(b"host")
     if host is None:
@@ -181,7 +191,7 @@ def read_answer_head(raw: bytes, *, to_method: bytes, header_count: int = 256) -
     line = lines[0]
     head = AnswerHead()
     head.status, head.minor, head.status_line = status, minor, _ = _status_lines.get(line) or _read_status_line(line)
-    _read_fields(head, lines, header_count)
+    _read_fields(head, lines, header_count, Limit.ANSWER_HEADERS)
     head.keep_alive = b"close" not in head.connection if minor else b"keep-alive" in head.connection
     if status < 200 or status == 204:
         # RFC 9112 §6.1, §6.2: such an answer has no body, and a framing field in it is an error of the backend.
@@ -222,11 +232,11 @@ def _split_lines(raw: bytes) -> list[bytes]:
     return lines
 
 
-def _read_fields(head: Head, lines: list[bytes], header_count: int) -> None:
+def _read_fields(head: Head, lines: list[bytes], header_count: int, limit: Limit) -> None:
     """Fill the head's fields from its lines; line 0 is the request or status line, and is taken off."""
     del lines[0]
     if len(lines) > header_count:
-        raise BadMessage(f"more than {header_count} header fields", 431)
+        raise TooLarge(f"more than {header_count} header fields", limit, 431)
     known = _fields.get
     fields = [known(line) or _read_field(line) for line in lines]
     head.lines = lines

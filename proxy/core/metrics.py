@@ -50,6 +50,9 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Lines of answers that name an inner host, where `public_origin` is set.",
     ),
     Metric("strangler_refused_total", "counter", ("reason",), "Answers of the proxy's own."),
+    Metric(
+        "strangler_limits_reached_total", "counter", ("limit",), "Refusals and ends because of a limit, by its key."
+    ),
     Metric("strangler_retries_total", "counter", ("backend",), "Requests sent again, or to another endpoint."),
     Metric("strangler_requests_in_flight", "gauge", (), "Exchanges that have begun and not ended."),
     Metric("strangler_tunnels_open", "gauge", ("area", "backend"), "WebSockets that are open; each is in flight too."),

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from proxy.core.limits import DEFAULT_LIMITS, Limits
 from proxy.core.model import BUCKETING, Backend, Fallback
 
 FORMAT = 1
@@ -96,6 +97,7 @@ class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     tracing: Tracing | None = None
     metrics_by_route: bool = False
     vary: tuple[str, ...] = ()  # names of the fields that requests are decided by, where an area's `cache` is `vary`
+    limits: Limits = DEFAULT_LIMITS
 
 
 class Source(_Part, frozen=True, kw_only=True):
@@ -166,6 +168,7 @@ class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     timeout_s: float = 20.0  # longest silence while waiting for the head or the next byte
     connect_s: float = 2.0
     total_s: float | None = None
+    min_rate_bytes: int = 240  # a second, of an answer that announces its length; 0: off
     max_in_flight: int | None = None
     headers_set: tuple[tuple[str, str], ...] = ()  # values already read from file: and env:
     headers_remove: tuple[str, ...] = ()
@@ -226,6 +229,7 @@ class Area(_Record, frozen=True, kw_only=True, tag="area"):
     fallback: Fallback = Fallback.NEVER
     retired: bool = False
     cache: SharedCache | None = None
+    body_bytes: int | None = None  # what a request's body may come to; 0: anything; None: as the settings' limits say
 
 
 class Route(_Record, frozen=True, kw_only=True, tag="route"):

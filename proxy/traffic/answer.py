@@ -11,9 +11,10 @@ import time
 from typing import Final
 
 from proxy.core.body import Relay
-from proxy.core.faults import Kind, Stage
+from proxy.core.faults import Stage
 from proxy.core.forwarding import nominated
-from proxy.core.message import AnswerHead, BadMessage, read_answer_head
+from proxy.core.limits import Limit
+from proxy.core.message import AnswerHead, BadMessage, TooLarge, read_answer_head
 from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, offered, websocket_key
 from proxy.traffic.ending import Ending
 from proxy.traffic.partial import flaw_of_answer
@@ -28,10 +29,9 @@ _EVENT_STREAM: Final = b"text/event-stream"
 class Answering(Ending):
     """One request and its answer, as far as the answer is concerned."""
 
-    __slots__ = ("_awaits_turn", "_partial", "_reusable")
+    __slots__ = ("_awaits_turn", "_reusable")
 
     _awaits_turn: bool  # of the body; set once it is relayed
-    _partial: bytes  # of a head
     _reusable: bool  # the backend keeps its connection open after this answer
 
     def answer_received(self, data: bytes) -> None:
@@ -45,17 +45,18 @@ class Answering(Ending):
             data = self._partial + data
         while True:
             at = data.find(_END_OF_HEAD)
-            if at < 0 or at > self.traffic.limits.head_bytes:
+            limits = self.wiring.limits
+            if at < 0 or at > limits.answer_head_bytes:
                 self._partial = data
-                flaw = flaw_of_answer(data, searched, self.traffic.limits)
+                flaw = flaw_of_answer(data, searched, limits)
                 if flaw is not None:  # another protocol, perhaps: say so now, not when the time is up
-                    self._backend_failed(Stage.HEAD, Kind.MALFORMED, flaw)
+                    self._backend_broke(flaw, Stage.HEAD)
                 return
             searched = 0
             try:
-                head = read_answer_head(data[:at], to_method=self.head.method)
+                head = read_answer_head(data[:at], to_method=self.head.method, header_count=limits.answer_header_count)
             except BadMessage as bad:
-                self._backend_failed(Stage.HEAD, Kind.MALFORMED, bad.why)
+                self._backend_broke(bad, Stage.HEAD)
                 return
             if head.status == SWITCHING:
                 self._switch(head, data[at + 4 :])
@@ -76,8 +77,8 @@ class Answering(Ending):
 
     def _pass_interim(self, head: AnswerHead) -> bool:
         self._interim += 1
-        if self._interim > self.traffic.limits.interim_answers:
-            self._backend_failed(Stage.HEAD, Kind.MALFORMED, "too many interim answers")
+        if self._interim > self.wiring.limits.interim_answers:
+            self._backend_broke(TooLarge("too many interim answers", Limit.INTERIM_ANSWERS), Stage.HEAD)
             return False
         if not head.keep_alive and self._connection is not None:
             self._connection.sound = False
@@ -92,7 +93,7 @@ class Answering(Ending):
         try:
             check_switch(websocket_key(self.head), head)
         except BadMessage as bad:
-            self._backend_failed(Stage.HEAD, Kind.MALFORMED, bad.why)
+            self._backend_broke(bad, Stage.HEAD)
             return
         decision, client, connection = self.decision, self.client, self._connection
         assert decision is not None  # it was sent
@@ -146,7 +147,8 @@ class Answering(Ending):
             client.reset_unless_whole()
         self._awaits_turn = False
         withholds = nominated(head, self._outlet.answers.withholds)
-        self._download = download = Relay(length, chunked=chunked, withholds=withholds)
+        limits = self.wiring.limits
+        self._download = download = Relay(length, chunked=chunked, withholds=withholds, limits=limits)
         self._pass_body(download, data, message)
 
     def _pass_body(self, download: Relay, data: bytes, head: bytes = b"") -> None:
@@ -154,7 +156,7 @@ class Answering(Ending):
             out = download.feed(data)
         except BadMessage as bad:
             self._write(head)
-            self._backend_failed(Stage.BODY, Kind.MALFORMED, bad.why)
+            self._backend_broke(bad, Stage.BODY)
             return
         self._write(head + out)
         if download.done:

@@ -8,18 +8,16 @@ HAProxy for safe methods).
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Final, cast
 
-from proxy.core.faults import Fault, Kind, Party, Stage
-from proxy.core.forwarding import well_formed_request_id
-from proxy.core.message import BadMessage, RequestHead, read_request_head
+from proxy.core.limits import Limit
+from proxy.core.message import BadMessage, TooLarge, read_request_head
 from proxy.core.override import override
+from proxy.traffic.clientends import ClientEnds
 from proxy.traffic.exchange import Exchange
+from proxy.traffic.headless import refuse_head
 from proxy.traffic.limits import WATER_BYTES
 from proxy.traffic.partial import flaw_of_request
-from proxy.traffic.refusal import refusal
-from proxy.traffic.resetting import reset_on_close
 from proxy.traffic.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -27,63 +25,40 @@ if TYPE_CHECKING:
     from proxy.traffic.server import Traffic
     from proxy.traffic.wiring import Wiring
 
-_log = logging.getLogger(__name__)
-
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_MALFORMED: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.MALFORMED)
-_LATE: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.TIMEOUT)
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(ClientEnds):
     """One client.
 
     Attributes:
         address: its IP address as text.
         trusted, kind: what it may say (`proxy.traffic.wiring`), in the wiring it last began an exchange with.
-        writable: whether its write buffer has room.
     """
 
     __slots__ = (
         "_address_text",
         "_awaits_turn",
         "_body_held",
-        "_buffer",
-        "_closing",
-        "_exchange",
-        "_lingering",
         "_paused",
-        "_resets",
+        "_requests",
         "_searched",
-        "_since_tick",
-        "_traffic",
         "_wiring",
         "address",
         "kind",
-        "transport",
         "trusted",
-        "writable",
     )
 
     scheme = b"http"  # of what it asks for
-    transport: asyncio.Transport
 
     def __init__(self, traffic: Traffic, address: str = "") -> None:
-        self._traffic = traffic
-        self._exchange: Exchange | Tunnel | None = None
+        super().__init__(traffic)
         self._wiring: Wiring | None = None
-        self._buffer = bytearray()  # an incomplete head, or what was pipelined
-        self._searched = 0  # so many bytes of it are known to hold no end of a head
-        self._since_tick = 0  # since when it is idle, or its head incomplete, or it lingers
-        self._closing = False
-        self._lingering = False
-        self._paused = False
-        self._body_held = False
-        self._awaits_turn = False
-        self._resets = False  # closing is a reset, until the answer that it would end is written whole
+        self._searched = self._requests = 0  # bytes of the buffer that hold no end of a head; heads so far
+        self._paused = self._body_held = self._awaits_turn = False
         self._address_text = address  # as a PROXY header told it; else the peer's
         self.address = b""
         self.trusted, self.kind = False, 0
-        self.writable = True
 
     @property
     def exchange(self) -> Ending | None:
@@ -134,7 +109,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if isinstance(exchange, Exchange) and b"upgrade" in exchange.head.connection:
             exchange.hurried()
-        if len(self._buffer) > WATER_BYTES:
+        if len(self._buffer) > self._traffic.limits.pipelined_bytes:
             self._set_paused()
 
     def _read_buffer(self) -> None:
@@ -152,7 +127,7 @@ class ClientConnection(asyncio.Protocol):
             return
         flaw = flaw_of_request(buffer, searched, self._traffic.limits)
         if flaw is not None:
-            self._refuse(_MALFORMED, flaw)
+            refuse_head(self._traffic, self, flaw, len(buffer))
         self._searched = len(buffer)
         if self._paused:
             self._set_paused()
@@ -163,39 +138,35 @@ class ClientConnection(asyncio.Protocol):
         limits = traffic.limits
         if data[:2] == b"\r\n":
             data, at = data[2:], at - 2  # an empty line that came in one read with the head
-        if at > limits.head_bytes:
-            self._refuse(_MALFORMED, BadMessage("the head is too long", 431))
-            return
-        if data.find(b"\r\n", 0, limits.request_line_bytes) < 0:
-            self._refuse(_MALFORMED, BadMessage("the request line is too long", 414))
-            return
         try:
-            head = read_request_head(data[:at])
+            if at > limits.head_bytes:
+                raise TooLarge("the head is too long", Limit.HEAD, 431)
+            if data.find(b"\r\n", 0, limits.request_line_bytes) < 0:
+                raise TooLarge("the request line is too long", Limit.REQUEST_LINE, 414)
+            head = read_request_head(data[:at], limits.header_count)
         except BadMessage as bad:
-            self._refuse(_MALFORMED, bad)
+            refuse_head(traffic, self, bad, len(data))
             return
         wiring = traffic.wiring
         if wiring is not self._wiring:
             self.trust_in(wiring)
-        self._exchange = exchange = Exchange(traffic, wiring, self, head, self._request_id(head))
+        self._exchange = exchange = Exchange(
+            traffic, wiring, self, head, traffic.request_id(head, trusted=self.trusted)
+        )
+        self._requests = requests = self._requests + 1
+        if requests == limits.requests_per_connection:
+            exchange.say_goodbye()
         surplus = exchange.begin(at + 4, data[at + 4 :])
         if surplus and not self._closing:
             self._buffer += surplus
             self._next_soon()
-            if len(self._buffer) > WATER_BYTES:
+            if len(self._buffer) > limits.pipelined_bytes:
                 self._set_paused()
 
     def trust_in(self, wiring: Wiring) -> None:
         """Learn whether this peer is trusted, and of what kind it is; asked once for each generation."""
         self._wiring = wiring
         self.trusted, self.kind = wiring.judge(self._address_text, self.scheme)
-
-    def _request_id(self, head: RequestHead) -> bytes:
-        if self.trusted:
-            given = head.values.get(b"x-request-id")
-            if given is not None and well_formed_request_id(given) and len(head.all(b"x-request-id")) == 1:
-                return given
-        return self._traffic.new_request_id()
 
     def _next_soon(self) -> None:
         # Not now: a client that pipelines a thousand bad requests would have them all answered in one loop turn.
@@ -233,43 +204,6 @@ class ClientConnection(asyncio.Protocol):
             self._set_paused()
         return early
 
-    def _close(self, *, linger: bool) -> None:
-        """Close once everything is written. Closing while the client still sends would destroy the answer (RST)."""
-        self._closing = True
-        self._buffer.clear()
-        if self._resets and not self.transport.is_closing():
-            if not linger and self.transport.get_write_buffer_size():
-                self.transport.set_write_buffer_limits(high=0)  # `resume_writing` tells when the last byte is out
-                return
-            self._resets = False
-            reset_on_close(self.transport, on=False)
-        if linger and not self.transport.is_closing():
-            self._lingering = True
-            self._since_tick = self._traffic.tick
-            self._set_paused()
-            self.transport.write_eof()
-        else:
-            self.transport.close()
-
-    def cut(self, *, reset: bool) -> None:
-        """End without a clean end; `reset`: even a FIN could be taken for one."""
-        self._closing = True
-        if reset:
-            reset_on_close(self.transport, on=True)
-            self.transport.abort()
-        else:
-            self.transport.close()
-
-    def reset_unless_whole(self) -> None:
-        """The answer that begins ends by closing: however this process dies, half of it must not look whole."""
-        self._resets = True
-        reset_on_close(self.transport, on=True)
-
-    def abandon(self) -> None:
-        """End now, with whatever is under way."""
-        self._closing = True
-        self.transport.abort()
-
     def pause_body(self) -> None:
         """The body comes faster than the backend takes it."""
         self._body_held = True
@@ -302,9 +236,10 @@ class ClientConnection(asyncio.Protocol):
         except Exception:  # noqa: BLE001  the top of a callback: told with its trace, ends this connection alone
             self._defect()
 
+    @override
     def _set_paused(self) -> None:
         """Read, or don't, as the body, what is pipelined and answers that nobody takes have it."""
-        crowded = len(self._buffer) > WATER_BYTES
+        crowded = len(self._buffer) > self._traffic.limits.pipelined_bytes
         if self._exchange is not None:
             wanted = self._body_held or self._awaits_turn or crowded
         else:
@@ -327,6 +262,7 @@ class ClientConnection(asyncio.Protocol):
     @override
     def resume_writing(self) -> None:
         self.writable = True
+        self._unread = None
         if self._exchange is not None:
             self._exchange.client_ready()
         elif self._resets:
@@ -363,58 +299,3 @@ class ClientConnection(asyncio.Protocol):
             exchange.client_left()
         self._buffer = bytearray()
         self._traffic.client_closed(self)
-
-    def sweep(self, tick: int) -> None:
-        """Look at the deadlines; called once a tick."""
-        exchange = self._exchange
-        traffic = self._traffic
-        waited = tick - self._since_tick
-        if exchange is not None:
-            exchange.sweep(tick)
-        elif self._closing:
-            if self._lingering and waited > traffic.linger_ticks:
-                self.transport.abort()
-            elif waited > traffic.client_stall_ticks:
-                self.transport.abort()  # closed, but the last answer isn't read
-        elif self._buffer:
-            if waited > traffic.head_ticks:
-                self._refuse(_LATE, BadMessage("the head did not come in time", 408))
-        elif not self.writable:
-            if waited > traffic.client_stall_ticks:
-                self.transport.abort()
-        elif waited > (traffic.idle_ticks if not traffic.draining else traffic.greet_ticks):
-            self._close(linger=False)
-
-    def drain(self) -> None:
-        """This process ends. Who is idle may be asking at this moment: it has a while to (nginx `keepalive_min_timeout`).
-
-        Whoever asks is answered, and told that it was the last answer here.
-        """
-        if self._exchange is None and not self._buffer and not self._closing:
-            self._since_tick = self._traffic.tick
-
-    def drained(self) -> None:
-        """The time to drain is over."""
-        if self._exchange is not None:
-            self._exchange.drained()
-        self.transport.abort()
-
-    def _refuse(self, fault: Fault, bad: BadMessage) -> None:
-        """Answer a head that can't be read, and close: nobody knows where the next request would begin."""
-        traffic = self._traffic
-        request_id = traffic.new_request_id()
-        page = traffic.wiring.generation.error_page(bad.status)
-        answer = refusal(fault, bad.status, request_id=request_id, why=bad.why, close=True, page=page)
-        self.transport.write(answer)
-        traffic.head_refused(fault, bad.status, request_id, received=len(self._buffer), sent=len(answer))
-        self._close(linger=True)
-
-    def _defect(self) -> None:
-        """Only a defect of ours comes here: tell it, and end this connection alone."""
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.failed()
-        else:
-            _log.exception("a client's connection failed")
-        if not self._closing:
-            self.abandon()

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 from proxy.core.body import Relay
 from proxy.core.decision import Decision
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
-from proxy.core.message import RequestHead
+from proxy.core.limits import Limit
+from proxy.core.message import BadMessage, RequestHead, TooLarge
 from proxy.core.tracecontext import context_of
+from proxy.traffic.pace import Paces
 from proxy.traffic.refusal import RETRY_AFTER_S, last_hop, refusal
 
 if TYPE_CHECKING:
@@ -56,10 +58,11 @@ class Ending:
         "_lent",
         "_moved_tick",
         "_outlet",
+        "_paces",
+        "_partial",
         "_peer_kind",
         "_peer_trusted",
         "_replay",
-        "_stalled_bytes",
         "_upload",
         "client",
         "closed_by",
@@ -83,6 +86,7 @@ class Ending:
     status: int
     _endpoint: Endpoint  # these two are set once it is decided
     _outlet: Outlet
+    _partial: bytes  # of the answer's head
     _left_tick: int  # when the client left; set with the request's being an orphan
     closed_by: Party  # of a tunnel alone, once it is over
     received: int
@@ -114,7 +118,7 @@ class Ending:
         self._interim = 0
         self.sent = 0
         self.trace: Trace | None = None
-        self._stalled_bytes = -1
+        self._paces: Paces | None = None  # made when a tick finds it waiting
 
     @property
     def peer(self) -> str:
@@ -179,31 +183,78 @@ class Ending:
             return  # connecting has its own
         pool = self._outlet.pool
         if pool.total_ticks is not None and tick - self._began_tick > pool.total_ticks:
-            self._timed_out(self._outlet.party)
+            self._backend_late()
             return
-        silent = tick - self._moved_tick
         client = self.client
+        silent = tick - self._moved_tick
         if client is None:
             silent = max(silent, tick - self._left_tick)
+        paces = self._paces
+        if paces is None:
+            answered = self._download is not None or self._partial
+            if silent < 1 and not answered and self.request_done and client is not None and client.writable:
+                return  # most are over before a second tick sees them
+            self._paces = paces = Paces(self._moved_by_client(client), self.sent)
         if client is not None and not client.writable:
-            waiting = client.transport.get_write_buffer_size()
-            if waiting != self._stalled_bytes:
-                self._stalled_bytes = waiting
-                self._moved_tick = tick
-            elif silent > self.traffic.client_stall_ticks:
-                self._timed_out(Party.CLIENT)
-        elif silent > pool.silence_ticks:
-            # Who is silent? The client, when the backend has taken all there was and waits for the rest of the body.
-            asked = self.head.expects_continue and not self._interim and self._replay == b""
-            waits = not self.request_done and self._connection.writable and self._download is None and not asked
-            self._timed_out(Party.CLIENT if waits else self._outlet.party)
+            self._sweep_reader(client, paces, tick)
+        elif client is not None and self._waits_for_body:
+            self._sweep_sender(client, paces, silent)
+        else:
+            self._sweep_backend(paces, silent)
 
-    def _timed_out(self, party: Party) -> None:
-        if party is Party.CLIENT:
-            self._cut_request(Fault(party, Stage.BODY, Kind.TIMEOUT))
+    @property
+    def _waits_for_body(self) -> bool:
+        """Whether the backend has taken all there was of the body, and there must be more."""
+        connection = self._connection
+        if self.request_done or connection is None or not connection.writable:
+            return False
+        return not self.head.expects_continue or self._interim > 0 or self._replay != b""
+
+    def _moved_by_client(self, client: ClientConnection | None) -> int:
+        """Bytes that the client gave, and bytes that it took: in either way it isn't idle."""
+        return self.received + self.sent - (client.transport.get_write_buffer_size() if client is not None else 0)
+
+    def _sweep_reader(self, client: ClientConnection, paces: Paces, tick: int) -> None:
+        traffic = self.traffic
+        moved = self._moved_by_client(client)
+        if paces.client.moved(moved):
+            self._moved_tick = tick
+        elif tick - self._moved_tick > traffic.client_stall_ticks:
+            self._client_late(Limit.STALL)
             return
+        if paces.client.lags(moved, traffic.client_stall_ticks, traffic.bytes_a_tick):
+            self._client_late(Limit.MIN_RATE)
+
+    def _sweep_sender(self, client: ClientConnection, paces: Paces, silent: int) -> None:
+        traffic = self.traffic
+        if silent > traffic.body_ticks:
+            self._client_late(Limit.BODY_TIMEOUT)
+        elif self._download is not None and silent > self._outlet.pool.silence_ticks:
+            self._backend_late()  # it has begun to answer, so it is its turn as well
+        elif paces.client.lags(self._moved_by_client(client), traffic.body_ticks, traffic.bytes_a_tick):
+            self._client_late(Limit.MIN_RATE)
+
+    def _sweep_backend(self, paces: Paces, silent: int) -> None:
+        pool = self._outlet.pool
+        download = self._download
+        if silent > pool.silence_ticks:
+            self._backend_late()
+        elif download is None:
+            # A head must be there whole as soon as a silence would end, or one byte in each would go on for ever.
+            paces.head_ticks = paces.head_ticks + 1 if self._partial else 0
+            if paces.head_ticks > pool.silence_ticks:
+                self._backend_late("its head doesn't come to an end")
+        elif download.sized and paces.backend.lags(self.sent, pool.silence_ticks, pool.bytes_a_tick):
+            # Only where a length is announced: events, and what is made while it is sent, come slowly with good reason.
+            self._backend_late("the answer comes more slowly than min_rate allows")
+
+    def _client_late(self, limit: Limit) -> None:
+        self.traffic.telemetry.limit_reached(limit)
+        self._cut_request(Fault(Party.CLIENT, Stage.BODY, Kind.TIMEOUT))
+
+    def _backend_late(self, why: str | None = None) -> None:
         stage = Stage.BODY if self._download is not None else Stage.HEAD if self.request_done else Stage.REQUEST
-        self._backend_failed(stage, Kind.TIMEOUT)
+        self._backend_failed(stage, Kind.TIMEOUT, why)
 
     def tunnel_over(self, fault: Fault | None, closed_by: Party) -> None:
         """The tunnel that it became has ended."""
@@ -230,6 +281,17 @@ class Ending:
         if why is not None:
             _log.warning("%s: %s: %s", self._outlet.backend, self._endpoint.url, why)
         self._cut_request(Fault(self._outlet.party, stage, kind))
+
+    def _backend_broke(self, bad: BadMessage, stage: Stage) -> None:
+        fault = self._fault_of(bad, self._outlet.party, stage)
+        self._backend_failed(stage, fault.kind, bad.why)
+
+    def _fault_of(self, bad: BadMessage, party: Party, stage: Stage) -> Fault:
+        """The fault of a message that isn't taken; counted, where a limit was passed."""
+        if not isinstance(bad, TooLarge):
+            return Fault(party, stage, Kind.MALFORMED)
+        self.traffic.telemetry.limit_reached(bad.limit)
+        return Fault(party, stage, Kind.TOO_LARGE)
 
     def _cut_request(self, fault: Fault, *, status: int | None = None, why: str | None = None) -> None:
         """Cut at the backend; tell the client if no answer was begun, else cut there too."""

@@ -99,6 +99,7 @@ class Entrance:
         self._sock.setblocking(False)
         self._told_tick = -ticks(_TOLD_EVERY_S)
         self._resting: asyncio.TimerHandle | None = None
+        self._held = False
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def close(self) -> None:
@@ -110,6 +111,20 @@ class Entrance:
         if self._resting is not None:
             self._resting.cancel()
         self._sock.close()
+
+    def hold(self) -> None:
+        """Accept nobody until `resume`."""
+        self._held = True
+        self._loop.remove_reader(self._sock.fileno())
+
+    def resume(self) -> None:
+        """Accept again, unless it was held for another reason too."""
+        self._held = False
+        self._listen()
+
+    def _listen(self) -> None:
+        if not self._held and self._sock.fileno() >= 0:
+            self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self, at_once: int = _ACCEPTED_A_TURN) -> None:
         for _ in range(at_once):
@@ -126,12 +141,15 @@ class Entrance:
             task = self._loop.create_task(self._admit(sock, peer[0]))
             self.greeting.add(task)
             task.add_done_callback(self._greeted)
+            self._traffic.mind_the_crowd()
+            if self._held and at_once == _ACCEPTED_A_TURN:
+                return
 
     def _rest(self, error: OSError) -> None:
         """Out of descriptors: the socket would be readable in every turn, and nothing could be done about it."""
         self._tell("no connection can be accepted: %s", error.strerror)
         self._loop.remove_reader(self._sock.fileno())
-        self._resting = self._loop.call_later(TICK_S, lambda: self._loop.add_reader(self._sock.fileno(), self._accept))
+        self._resting = self._loop.call_later(TICK_S, self._listen)
 
     def _greeted(self, task: asyncio.Task[None]) -> None:
         self.greeting.discard(task)

@@ -17,13 +17,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.body import Relay
+from proxy.core.body import TOO_MUCH_BODY, Relay
 from proxy.core.decision import decide
 from proxy.core.faults import Fault, Kind, Party, Stage
 from proxy.core.forwarding import LOOP_DETECTED, nominated
 from proxy.core.freeze import freezing, writes
 from proxy.core.lasthop import LastHop
-from proxy.core.message import CHUNKED, NO_BODY, BadMessage, RequestHead
+from proxy.core.limits import Limit
+from proxy.core.message import CHUNKED, NO_BODY, BadMessage, RequestHead, TooLarge
 from proxy.core.override import override
 from proxy.core.rewrite import forward_target
 from proxy.traffic.answer import Answering
@@ -33,6 +34,7 @@ from proxy.traffic.tracing import with_trace
 
 if TYPE_CHECKING:
     from proxy.core.covering import LiveLatch
+    from proxy.core.decision import Decision
     from proxy.core.freeze import LiveFreeze
     from proxy.traffic.backend import BackendConnection
     from proxy.traffic.client import ClientConnection
@@ -83,12 +85,14 @@ class Exchange(Answering):
         else:
             self.request_done = False
             self.received = head_bytes + len(data)
-            withholds = nominated(head, self.wiring.withholds)
-            self._upload = upload = Relay(length, chunked=length == CHUNKED, withholds=withholds)
+            wiring = self.wiring
+            withholds = nominated(head, wiring.withholds)
+            upload = Relay(length, chunked=length == CHUNKED, withholds=withholds, limits=wiring.limits)
+            self._upload = upload
             try:
                 self._waiting = upload.feed(data)
             except BadMessage as bad:
-                self._refuse(Fault(Party.CLIENT, Stage.BODY, Kind.MALFORMED), status=bad.status, why=bad.why)
+                self._refuse(self._fault_of(bad, Party.CLIENT, Stage.BODY), status=bad.status, why=bad.why)
                 return b""
             if upload.done:
                 self.request_done = True
@@ -128,6 +132,8 @@ class Exchange(Answering):
             self._answer_as_last(last)
             return
         self.decision = decision
+        if head.body != NO_BODY and not self._body_fits(decision):
+            return
         if freezes and writes(head.method) and (freeze := freezing(decision, freezes)) is not None:
             frozen = Fault(Party.PROXY, Stage.REQUEST, Kind.FROZEN)
             self._refuse(frozen, retry_after_s=freeze.retry_after_s(time.monotonic()))
@@ -159,6 +165,21 @@ class Exchange(Answering):
         if self._outlet.tells_trace:
             self._message = with_trace(self._message, trace)
 
+    def _body_fits(self, decision: Decision) -> bool:
+        """Whether the body is no larger than is taken here, as far as it was announced; refused, if not."""
+        most_bytes = self.wiring.limits.body_bytes
+        if decision.route is not None and decision.route.area.body_bytes is not None:
+            most_bytes = decision.route.area.body_bytes
+        try:
+            if 0 < most_bytes < self.head.body:
+                raise TooLarge(TOO_MUCH_BODY % most_bytes, Limit.BODY)
+            if self._upload is not None:
+                self._upload.bound(most_bytes)
+        except TooLarge as bad:
+            self._refuse(self._fault_of(bad, Party.CLIENT, Stage.BODY), status=bad.status, why=bad.why)
+            return False
+        return True
+
     def _send(self, connection: BackendConnection) -> None:
         """Write the head, and what is there of the body: from here on the request has begun at the backend."""
         client = self.client
@@ -180,7 +201,7 @@ class Exchange(Answering):
 
     def _remember(self, body: bytes) -> None:
         if self._replay is not None:
-            kept = len(self._replay) + len(body) <= self.traffic.limits.replay_bytes
+            kept = len(self._replay) + len(body) <= self.wiring.limits.replay_bytes
             self._replay = self._replay + body if kept else None
 
     def connected(self, connection: BackendConnection) -> None:
@@ -257,7 +278,7 @@ class Exchange(Answering):
         try:
             out = upload.feed(data)
         except BadMessage as bad:
-            self._cut_request(Fault(Party.CLIENT, Stage.BODY, Kind.MALFORMED), status=bad.status, why=bad.why)
+            self._cut_request(self._fault_of(bad, Party.CLIENT, Stage.BODY), status=bad.status, why=bad.why)
             return b""
         surplus = b""
         if upload.done:
@@ -287,6 +308,10 @@ class Exchange(Answering):
         It must not (RFC 6455 §4.1). If the upgrade isn't granted, nobody can tell a next request from the bytes of a
         tunnel, and to take these for a request is how requests are smuggled: the connection ends with the answer.
         """
+        self._keep_alive = False
+
+    def say_goodbye(self) -> None:
+        """It is the last that its connection may ask."""
         self._keep_alive = False
 
     def backend_slow(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.message import BadMessage
+from proxy.core.limits import Limit
+from proxy.core.message import BadMessage, TooLarge
 
 if TYPE_CHECKING:
-    from proxy.traffic.limits import Limits
+    from proxy.core.limits import Limits
 
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
 _TOKEN_START: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -19,9 +20,9 @@ def flaw_of_request(part: bytearray, searched: int, limits: Limits) -> BadMessag
     """Why what came of a request's head can't become one; `searched` bytes of it were looked at before."""
     line_end = part.find(b"\r\n", 0, limits.request_line_bytes)
     if line_end < 0 and len(part) >= limits.request_line_bytes:
-        return BadMessage("the request line is too long", 414)
+        return TooLarge("the request line is too long", Limit.REQUEST_LINE, 414)
     if len(part) > limits.head_bytes:
-        return BadMessage("the head is too long", 431)
+        return TooLarge("the head is too long", Limit.HEAD, 431)
     if part and part[0] not in _TOKEN_START and part != b"\r":
         # Another protocol (a TLS hello starts with 0x16): say so now, not when the time is up.
         return BadMessage("malformed request line")
@@ -30,12 +31,12 @@ def flaw_of_request(part: bytearray, searched: int, limits: Limits) -> BadMessag
     return None
 
 
-def flaw_of_answer(part: bytes, searched: int, limits: Limits) -> str | None:
+def flaw_of_answer(part: bytes, searched: int, limits: Limits) -> BadMessage | None:
     """Why what came of an answer's head can't become one; `searched` bytes of it were looked at before."""
     if part[: len(_ANSWER_START)] != _ANSWER_START[: len(part)]:
-        return "it doesn't begin as an HTTP/1 answer does"
-    if len(part) > limits.head_bytes:
-        return "the answer's head is too long"
+        return BadMessage("it doesn't begin as an HTTP/1 answer does")
+    if len(part) > limits.answer_head_bytes:
+        return TooLarge("the answer's head is too long", Limit.ANSWER_HEAD)
     if _BARE_LINE_END.search(part, max(0, searched - 1)):
-        return "a line of the answer's head ends without CR"
+        return BadMessage("a line of the answer's head ends without CR")
     return None

@@ -20,7 +20,7 @@ from proxy.core.faults import Kind
 from proxy.core.model import Backend
 from proxy.core.plan import BackendSpec
 from proxy.traffic.backend import BackendConnection, SecureBackendConnection
-from proxy.traffic.limits import WATER_BYTES, ticks
+from proxy.traffic.limits import TICK_S, WATER_BYTES, ticks
 from proxy.traffic.reach import Reach
 
 if TYPE_CHECKING:
@@ -138,7 +138,17 @@ class Pool:
         tasks: where the tasks that connect are kept until they are over.
     """
 
-    __slots__ = ("_connect_s", "_endpoints", "_next", "_tasks", "limit", "load", "silence_ticks", "total_ticks")
+    __slots__ = (
+        "_connect_s",
+        "_endpoints",
+        "_next",
+        "_tasks",
+        "bytes_a_tick",
+        "limit",
+        "load",
+        "silence_ticks",
+        "total_ticks",
+    )
 
     def __init__(
         self,
@@ -156,6 +166,7 @@ class Pool:
         self.load = load
         self.limit = None if spec.max_in_flight is None else -(-spec.max_in_flight // share_of_node)
         self.silence_ticks = ticks(spec.timeout_s)
+        self.bytes_a_tick = spec.min_rate_bytes * TICK_S
         self.total_ticks = None if spec.total_s is None else ticks(spec.total_s)
 
     @property

@@ -18,6 +18,7 @@ RETRY_AFTER_S: Final = 1
 _EXPLAINED: Final = {
     Kind.MALFORMED: "a message could be read in more than one way, or in none",
     Kind.LOOPED: "this proxy has passed the request on before",
+    Kind.TOO_LARGE: "a message is larger than is taken here",
     Kind.TIMEOUT: "nothing came for too long",
     Kind.CUT: "the connection ended before the answer did",
     Kind.LEFT: "the client hung up",

@@ -6,15 +6,11 @@ here, so that plain connections pay nothing for it.
 
 from __future__ import annotations
 
-from typing import Final
-
-from proxy.core.faults import Fault, Kind, Party, Stage
 from proxy.core.message import BadMessage
 from proxy.core.override import override
 from proxy.traffic.client import ClientConnection
+from proxy.traffic.headless import refuse_head
 from proxy.traffic.resetting import reset_on_close
-
-_MALFORMED: Final = Fault(Party.CLIENT, Stage.HEAD, Kind.MALFORMED)
 
 
 class SecureClient(ClientConnection):
@@ -62,4 +58,5 @@ class Misdirected(ClientConnection):
     @override
     def data_received(self, data: bytes) -> None:
         if not self._closing:
-            self._refuse(_MALFORMED, BadMessage("plain text came to a port for TLS: ask for https://"))
+            bad = BadMessage("plain text came to a port for TLS: ask for https://")
+            refuse_head(self._traffic, self, bad, len(data))

@@ -11,15 +11,20 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.forwarding import well_formed_request_id
 from proxy.core.freeze import freezing, writes
+from proxy.core.limits import Limit
 from proxy.core.model import Backend
 from proxy.core.tracecontext import TRACEPARENT
 from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
-from proxy.traffic.entrance import Entrance, Terms
+from proxy.traffic.crowd import Admission, Crowd
+from proxy.traffic.doors import Doors
+from proxy.traffic.entrance import Terms
+from proxy.traffic.headless import turn_away
 from proxy.traffic.lasting import Lasting
 from proxy.traffic.leaks import Leaks
-from proxy.traffic.limits import TICK_S, Limits, ticks
+from proxy.traffic.limits import GREET_S, TICK_S, ticks
 from proxy.traffic.observers import Observe, Observers
 from proxy.traffic.pool import Endpoint, Load, Pool
 from proxy.traffic.telemetry import Telemetry
@@ -33,14 +38,14 @@ if TYPE_CHECKING:
     from proxy.core.faults import Fault
     from proxy.core.freeze import LiveFreeze
     from proxy.core.generation import Generation
+    from proxy.core.limits import Limits
+    from proxy.core.message import RequestHead
     from proxy.core.pages import TextPage
     from proxy.traffic.ending import Ending
     from proxy.traffic.log import AccessLog
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG: Final = 4096  # the kernel lowers it to net.core.somaxconn; listen() on an inherited socket sets it anew
-_ACCEPTED_AT_ONCE: Final = 4096
 _TURNS_TO_CLOSE: Final = 3  # an aborted connection is told in the next turn and freed in the one after
 
 
@@ -53,14 +58,15 @@ class Traffic:
         log: where each exchange leaves a line; None: nowhere.
         latch: gives the rollbacks in force, the same object as long as nothing changed.
         share_of_node: how many workers share the node's limits.
-        limits: of clients and connections.
         regions: the page for regions that requests have; None: nobody asks for them.
         credentials: what TLS of the generation needs.
 
     Attributes:
         credentials: of the generation in force.
+        doors: where clients come in.
         in_flight: exchanges that have begun and are not over, those without a client included.
         tick: counts deadlines' sweeps; time as far as they are concerned.
+        limits: of clients and connections, as the newest generation has them; an exchange keeps its own generation's.
         date_line: for an answer that came without a Date; right to the second, less a tick.
         wiring: what a request that begins now lives in.
         observers: look at exchanges that are over.
@@ -75,11 +81,9 @@ class Traffic:
         log: AccessLog | None,
         latch: Callable[[], LiveLatch],
         share_of_node: int = 1,
-        limits: Limits | None = None,
         regions: TextPage | None = None,
         credentials: Credentials = PLAIN,
     ) -> None:
-        self.limits = limits = limits or Limits()
         self.latch = latch
         self.telemetry = Telemetry(counters)
         self._leaks = Leaks(self.telemetry)
@@ -91,22 +95,14 @@ class Traffic:
         self.orphans: set[Ending] = set()
         self.lasting = Lasting(latch, lambda: self.wiring.generation)
         self._lasting = self.lasting.held  # looked at for every exchange
-        self.tunnel_idle_ticks = ticks(limits.tunnel_idle_s)
-        self.tunnel_half_ticks = ticks(limits.tunnel_half_closed_s)
-        self.head_ticks = ticks(limits.head_s)
-        self.idle_ticks = ticks(limits.idle_s)
-        self.client_stall_ticks = ticks(limits.client_stall_s)
-        self.linger_ticks = ticks(limits.linger_s)
-        self.greet_ticks = ticks(limits.greet_s)
-        self._backend_idle_ticks = ticks(limits.backend_idle_s)
+        self.greet_ticks = ticks(GREET_S)
         self._log = log
         self._share_of_node = share_of_node
-        self._clients: set[ClientConnection] = set()
+        self._clients = Crowd(share_of_node=share_of_node)
         self._endpoints: dict[tuple[Backend, str, BackendContext | None], Endpoint] = {}
         self._loads = {backend: Load() for backend in Backend}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._servers: list[tuple[asyncio.Server, socket.socket]] = []
-        self._entrances: list[tuple[Entrance, socket.socket]] = []
+        self.doors = Doors(self)
         self._timer: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         # Ids needn't be secret, only different between workers and restarts: half random, half counted.
@@ -141,10 +137,24 @@ class Traffic:
         for endpoint in gone:
             endpoint.retire()
         self.credentials = credentials
-        self._terms = Terms(generation.listener, credentials)
-        self._open_entrances()
+        self.doors.obey(Terms(generation.listener, credentials))
+        self._obey(generation.settings.limits)
         self.lasting.look()
         self._observing = self.observers.of(generation)
+
+    def _obey(self, limits: Limits) -> None:
+        self.limits = limits
+        self.tunnel_idle_ticks = ticks(limits.tunnel_idle_s)
+        self.tunnel_half_ticks = ticks(limits.tunnel_half_closed_s)
+        self.head_ticks = ticks(limits.head_s)
+        self.body_ticks = ticks(limits.body_s)
+        self.bytes_a_tick = limits.min_rate_bytes * TICK_S
+        self.idle_ticks = ticks(limits.idle_s)
+        self.client_stall_ticks = ticks(limits.client_stall_s)
+        self.linger_ticks = ticks(limits.linger_s)
+        self._backend_idle_ticks = ticks(limits.backend_idle_s)
+        self._clients.obey(limits)
+        self.mind_the_crowd()
 
     def latch_changed(self) -> None:
         """Another latch is in force: recall what lasts on new and is covered now."""
@@ -152,27 +162,20 @@ class Traffic:
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept from an inherited listening socket; `drain` closes it, since an open one keeps on queueing."""
-        loop = asyncio.get_running_loop()
-        if self._terms.guarded:
-            sock.listen(_BACKLOG)
-            self._entrances.append((Entrance(self, sock, self._terms), sock))
-        else:
-            own = sock.dup()
-            own.setblocking(False)
-            server = await loop.create_server(lambda: ClientConnection(self), sock=own, backlog=_BACKLOG)
-            self._servers.append((server, sock))
+        await self.doors.listen(sock)
         if self._timer is None:
-            self._timer = loop.call_later(TICK_S, self._sweep)
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._sweep)
 
-    def _open_entrances(self) -> None:
-        """Let the next connections begin as the generation says. Who accepts by hand goes on so: a plain server can wait."""
-        if self._terms.guarded and self._servers:
-            servers, self._servers = self._servers, []
-            for server, sock in servers:
-                server.close()
-                self._entrances.append((Entrance(self, sock, self._terms), sock))
-        for entrance, _ in self._entrances:
-            entrance.terms = self._terms
+    def mind_the_crowd(self) -> None:
+        """Somebody came or went: accept others while there is room for them, and see to it that there will be."""
+        doors = self.doors
+        full = len(self._clients) + doors.greeting >= self._clients.most
+        if full and not doors.held and not self.draining:
+            doors.hold()
+            self.telemetry.limit_reached(Limit.CONNECTIONS)
+            self._clients.make_room(self.tick)
+        elif doors.held and not full:
+            doors.reopen()
 
     async def drain(self, timeout_s: float) -> None:
         """Stop: accept what is queued, close what is idle, let what is in flight end, then close.
@@ -180,15 +183,7 @@ class Traffic:
         Args:
             timeout_s: after that, what is still in flight is cut.
         """
-        servers, self._servers = self._servers, []
-        for server, _ in servers:
-            server.close()
-        for _, sock in servers:
-            await self._accept_queued(sock)
-            sock.close()
-        for entrance, sock in self._entrances:
-            entrance.close()
-            sock.close()
+        await self.doors.close()
         self.draining = True
         for client in list(self._clients):
             client.drain()
@@ -206,11 +201,11 @@ class Traffic:
             client.drained()
         for endpoint in self._endpoints.values():
             endpoint.retire()
-        tasks = [*self._tasks, *(task for entrance, _ in self._entrances for task in entrance.greeting)]
-        for task in tasks:
+        tasks = [*self._tasks, *self.doors.give_up()]
+        for task in self._tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        while self._clients:  # aborted: the loop tells each in its next turn
+        while len(self._clients):  # aborted: the loop tells each in its next turn
             self._emptied.clear()
             await self._emptied.wait()
         if self._timer is not None:
@@ -220,37 +215,41 @@ class Traffic:
         for _ in range(_TURNS_TO_CLOSE):
             await asyncio.sleep(0)
 
-    async def _accept_queued(self, sock: socket.socket) -> None:
-        """Take what the kernel has already accepted for us: closing the socket would reset it."""
-        loop = asyncio.get_running_loop()
-        sock.setblocking(False)
-        for _ in range(_ACCEPTED_AT_ONCE):
-            try:
-                accepted, _ = sock.accept()
-            except OSError:
-                return
-            accepted.setblocking(False)
-            await loop.connect_accepted_socket(lambda: ClientConnection(self), accepted)
-
     def new_request_id(self) -> bytes:
         """An id no other request has."""
         self._id += 1
         return b"%b%016x" % (self._id_prefix, self._id)
 
+    def request_id(self, head: RequestHead, *, trusted: bool) -> bytes:
+        """The id of a request: as a trusted peer gave it, else a new one."""
+        if trusted:
+            given = head.values.get(b"x-request-id")
+            if given is not None and well_formed_request_id(given) and len(head.all(b"x-request-id")) == 1:
+                return given
+        return self.new_request_id()
+
     def client_opened(self, client: ClientConnection) -> None:
         """A client connected."""
-        self._clients.add(client)
         self.telemetry.client_opened()
+        admission = self._clients.add(client, self.wiring, self.tick)
+        if admission is not Admission.SERVED:
+            turn_away(self, client, admission)
+        if len(self._clients) >= self._clients.most:
+            self.mind_the_crowd()
 
     def client_closed(self, client: ClientConnection) -> None:
         """A client's connection ended."""
-        self._clients.discard(client)
+        self._clients.remove(client)
         self.telemetry.client_closed()
-        if not self._clients:
+        if self.doors.held:
+            self.mind_the_crowd()
+        if not len(self._clients):
             self._tell_emptied()
 
     def greeted(self) -> None:
         """A connection that was accepted is a client now, or isn't."""
+        if self.doors.held:
+            self.mind_the_crowd()
         self._tell_emptied()
 
     def tunnel_opened(self, tunnel: Tunnel) -> None:
@@ -345,7 +344,7 @@ class Traffic:
         return writing, tunnelling
 
     def _nothing_left(self) -> bool:
-        return not self._clients and not self.orphans and not any(one.greeting for one, _ in self._entrances)
+        return not len(self._clients) and not self.orphans and not self.doors.greeting
 
     def _tell_emptied(self) -> None:
         if self.draining and self._nothing_left():

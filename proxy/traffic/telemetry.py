@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxy.core.counters import Counters
     from proxy.core.decision import Decision
     from proxy.core.faults import Fault
+    from proxy.core.limits import Limit
 
 NO_AREA: Final = "-"
 """The area of a request that matched no route, or that was refused before it was decided."""
@@ -102,6 +103,10 @@ class Telemetry:
         """An answer named an inner host, in a header of `proxy.core.leaks.TOLD_AS` or another."""
         name = f'strangler_inner_hosts_told_total{{backend="{backend}",header="{header}"}}'
         self._cells[self._counters.series(name)] += 1
+
+    def limit_reached(self, limit: Limit) -> None:
+        """Something was refused or ended because of a limit."""
+        self._cells[self._counters.series(f'strangler_limits_reached_total{{limit="{limit}"}}')] += 1
 
     def tunnel_opened(self, decision: Decision | None) -> None:
         """An exchange became a tunnel."""

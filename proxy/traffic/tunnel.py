@@ -18,6 +18,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.faults import Fault, Kind, Party, Stage
+from proxy.core.limits import Limit
 
 if TYPE_CHECKING:
     import asyncio
@@ -182,6 +183,7 @@ class Tunnel:
         traffic = self.exchange.traffic
         ended = self._client_ended or self._backend_ended
         if tick - self._moved_tick > (traffic.tunnel_half_ticks if ended else traffic.tunnel_idle_ticks):
+            traffic.telemetry.limit_reached(Limit.TUNNEL_HALF_CLOSED if ended else Limit.TUNNEL_IDLE)
             self._end(Fault(Party.PROXY, Stage.BODY, Kind.TIMEOUT))
 
     def _end(self, fault: Fault | None = None, party: Party = Party.PROXY) -> None:

@@ -113,14 +113,16 @@ class Wiring:
     """What a request reads once, and then lives in.
 
     Attributes:
+        limits: of what its exchanges hold or pass on.
         tracer: None: traces pass as they came.
         withholds: tells the trailer fields that pass to no backend; a body may be read before its backend is known.
     """
 
-    __slots__ = ("generation", "outlets", "tracer", "withholds")
+    __slots__ = ("generation", "limits", "outlets", "tracer", "withholds")
 
     def __init__(self, generation: Generation, pools: Mapping[Backend, Pool], leaks: Leaks) -> None:
         self.generation = generation
+        self.limits = generation.settings.limits
         tracing = generation.settings.tracing
         self.tracer = None if tracing is None else Tracer(tracing)
         self.outlets = {

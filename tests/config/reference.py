@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 
 from proxy.config.kinds import Shape
+from proxy.config.limits import ROWS
 from proxy.config.shapes import SHAPES
 
 BETWEEN = re.compile(r"(<!-- keys of (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+LIMITS_BETWEEN = re.compile(r"(<!-- limits -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(shape: Shape) -> str:
@@ -19,6 +22,18 @@ def table(shape: Shape) -> str:
         takes = "a mapping, see below" if isinstance(key.kind, Shape) else key.kind.words
         lines.append(f"| `{key.name}` | {takes} | {without} | {meaning} |".replace("\n", " "))
     return "\n".join(lines) + "\n"
+
+
+def limits_table() -> str:
+    """The limits, with what happens beyond them and who has which."""
+    lines = ["| Limit | Default | Of | Beyond it | Precedent |", "|---|---|---|---|---|"]
+    lines += [f"| `{row.limit}` | {row.without} | {row.of} | {row.then} | {row.precedent} |" for row in ROWS]
+    return "\n".join(lines) + "\n"
+
+
+def with_limits(page: str) -> str:
+    """docs/traffic.md with the table of limits as the code has it."""
+    return LIMITS_BETWEEN.sub(lambda found: found[1] + limits_table() + found[2], page)
 
 
 def with_tables(page: str) -> str:

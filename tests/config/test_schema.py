@@ -15,7 +15,7 @@ from tests.config.errors import Row, rows
 
 VALIDATOR = jsonschema_rs.validator_for(json_schema())
 BY_SHAPE = {
-    "bad-duration", "bad-name", "bad-number", "empty", "missing-key", "not-yet", "twice", "unknown-key", "unknown-value",
+    "bad-duration", "bad-name", "bad-number", "bad-size", "empty", "missing-key", "not-yet", "twice", "unknown-key", "unknown-value",
     "wrong-kind",
 }  # fmt: skip
 
@@ -47,8 +47,17 @@ cookies: {legacy: [JSESSIONID], new: [sid]}
 public_origin: "https://shop.acme.example"
 inner_hosts: off
 cache: vary
+limits:
+  head: 32KiB
+  headers: 50
+  body: off
+  min_rate: 500
+  head_timeout: 20s
+  requests_per_connection: off
+  connections: 10000
 areas:
   orders:
+    body: 10MB
     owner: order-desk@acme.example
     runbook: https://wiki.acme.example/runbooks/orders
     fallback: never

@@ -24,6 +24,8 @@ if __name__ == "__main__":
     (DOCS / "errors.md").write_text(errors.page())
     page = DOCS / "routes.md"
     page.write_text(reference.with_tables(page.read_text()))
+    page = DOCS / "traffic.md"
+    page.write_text(reference.with_limits(page.read_text()))
     page = DOCS / "metrics.md"
     page.write_text(
         re.sub(r"(?:^\| `strangler_.*\|\n)+", lambda _: metrics_table(), page.read_text(), flags=re.MULTILINE)

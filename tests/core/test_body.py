@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.body import CHUNK_EXTENSIONS_BYTES, LINES_A_TURN, Relay
+from proxy.core.body import LINES_A_TURN, Relay
+from proxy.core.limits import DEFAULT_LIMITS
 from proxy.core.message import CHUNKED, UNTIL_CLOSE, BadMessage
 
 
@@ -112,7 +113,7 @@ def test_extensions_may_not_outweigh_the_body() -> None:
     reader = relay(CHUNKED, chunked=False)
     chunk = b"1;" + b"x" * 1000 + b"\r\na\r\n"
     with pytest.raises(BadMessage):
-        feed_all(reader, [chunk] * (CHUNK_EXTENSIONS_BYTES // 1000 + 1))
+        feed_all(reader, [chunk] * (DEFAULT_LIMITS.chunk_extensions_bytes // 1000 + 1))
 
 
 @given(st.binary(min_size=1, max_size=50), st.lists(st.integers(0, 100), max_size=5), st.binary(max_size=5))

@@ -10,7 +10,7 @@ def test_every_fault_has_a_status_of_the_party_that_broke_it() -> None:
     for party in Party:
         for kind in Kind:
             status = Fault(party, Stage.HEAD, kind).status
-            if kind in (Kind.MALFORMED, Kind.TIMEOUT, Kind.LEFT):
+            if kind in (Kind.MALFORMED, Kind.TOO_LARGE, Kind.TIMEOUT, Kind.BUSY, Kind.LEFT):
                 assert (status < 500) == (party is Party.CLIENT or kind is Kind.LEFT)
             else:
                 assert status >= 500

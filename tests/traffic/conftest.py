@@ -30,11 +30,11 @@ def new() -> Iterator[RawBackend]:
 
 @pytest.fixture
 def start(legacy: RawBackend, new: RawBackend, tmp_path: Path) -> Iterator[Callable[..., Node]]:
-    """Start a proxy in front of both; keywords go to `a_plan`, `limits` and `share` to the node."""
+    """Start a proxy in front of both; keywords go to `a_plan`, `share` to the node."""
     with ExitStack() as stack:
 
         def go(**options: Any) -> Node:
-            node_options = {name: options.pop(name) for name in ("limits", "share", "path_of") if name in options}
+            node_options = {name: options.pop(name) for name in ("share", "path_of") if name in options}
             plan = a_plan(options.pop("legacy", legacy.url), options.pop("new", new.url), **options)
             node = Node(plan, log=tmp_path / "access.log", **node_options)
             stack.callback(node.close)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.traffic.limits import Limits
+from proxy.core.limits import Limits
 from tests.traffic.wire import Node, RawBackend, Wire, eventually, undated
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"

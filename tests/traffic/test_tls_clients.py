@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.limits import Limits
 from proxy.core.plan import Listener, ListenerTls
 from proxy.core.websocket import accept
-from proxy.traffic.limits import WATER_BYTES, Limits
+from proxy.traffic.limits import WATER_BYTES
 from tests.certificates import Authority
 from tests.traffic.wire import PATIENCE_S, Node, RawBackend, Wire, a_plan, eventually
 
@@ -291,7 +292,7 @@ def test_draining_lets_a_handshake_that_was_begun_come_to_its_end(
             secured.do_handshake()
         hello = outgoing.read()
         client.send(hello[:10])
-        eventually(lambda: any(one.greeting for one, _ in node.traffic._entrances), "it is accepted")
+        eventually(lambda: node.traffic.doors.greeting, "it is accepted")
         ended = node.begin(node.traffic.drain(PATIENCE_S))
         eventually(lambda: node.traffic.draining, "draining")
         client.send(hello[10:])

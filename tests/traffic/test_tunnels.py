@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from proxy.core.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
 from proxy.core.latch import Entry, Scope
+from proxy.core.limits import Limits
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Identity, Route, Segment, Source
 from proxy.core.websocket import accept
-from proxy.traffic.limits import Limits
 from tests.traffic.test_leaving import FLAT_BYTES, fill
 from tests.traffic.wire import Node, RawBackend, Wire, a_plan, build, eventually
 

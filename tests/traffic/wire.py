@@ -34,7 +34,6 @@ from proxy.core.plan import (
     plan_name,
 )
 from proxy.core.sightings import REGIONS_PAGE_BYTES
-from proxy.traffic.limits import Limits
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
 from proxy.traffic.tls import PathOf, load_credentials
@@ -236,18 +235,9 @@ def build(plan: Plan, number: int = 1) -> Generation:
 class Node:
     """The real traffic path on a loop of its own, in a thread, so that tests read from top to bottom."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        log: Path | None = None,
-        limits: Limits | None = None,
-        share: int = 1,
-        path_of: PathOf = Path,
-    ) -> None:
+    def __init__(self, plan: Plan, *, log: Path | None = None, share: int = 1, path_of: PathOf = Path) -> None:
         self.log_path = log
         self._log = None if log is None else AccessLog(log, b"key")
-        self._limits = limits
         self._share = share
         self._path_of = path_of
         self.regions = memoryview(bytearray(REGIONS_PAGE_BYTES))
@@ -268,7 +258,6 @@ class Node:
             counters=self.counters,
             log=self._log,
             latch=lambda: self.latch,
-            limits=self._limits,
             share_of_node=self._share,
             regions=TextPage(self.regions),
             credentials=load_credentials(generation, self._path_of),
@@ -291,7 +280,7 @@ class Node:
 
     def stop_accepting(self) -> None:
         """Leave new connections in the queue, as a busy loop would."""
-        for server, _ in self.traffic._servers:
+        for server, _ in self.traffic.doors._servers:
             server.close()
 
     def do(self, work: Callable[[], T]) -> T:

@@ -1,0 +1,128 @@
+"""How many clients may be connected: in all, and from one address.
+
+Whoever comes when all places are taken isn't refused. The connections that have been idle longest are closed to make room
+(as nginx does), and until there is some, nobody is accepted: newcomers wait in the kernel's queue (as with HAProxy's `maxconn`),
+whose length bounds what waiting costs. An answer of 503 would cost more than the wait, and a crowd would come back at once.
+
+One address that holds more than its part is refused, for it would wait in front of everybody else: with 429 as long as that
+can be afforded, beyond twice its part with a reset.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from enum import Enum, auto, unique
+from typing import TYPE_CHECKING, Final
+
+from proxy.traffic.limits import affordable_connections, ticks
+
+if TYPE_CHECKING:
+    from proxy.core.limits import Limits
+    from proxy.traffic.client import ClientConnection
+    from proxy.traffic.wiring import Wiring
+
+_SAID_EVERY_S: Final = 60.0
+_SITE_BITS: Final = 64
+"""A site has a /64 of IPv6 at least (RFC 6177), and may use any address of it."""
+
+_ROOM_PART: Final = 16  # of those that are idle are closed at a time; nginx begins with the last 16th of its places
+
+_log = logging.getLogger("clients")
+
+
+@unique
+class Admission(Enum):
+    """What becomes of a client that connected."""
+
+    SERVED = auto()
+    REFUSED = auto()
+    RESET = auto()
+
+
+class Crowd:
+    """Everybody who is connected to one worker.
+
+    Attributes:
+        most: how many may be.
+    """
+
+    def __init__(self, *, share_of_node: int) -> None:
+        self.most = affordable_connections()
+        self._clients: set[ClientConnection] = set()
+        self._share_of_node = share_of_node
+        self._most_of_one = 0
+        self._of_one: Counter[str] = Counter()  # by site; kept only while that is limited
+        self._full_again_tick = 0
+        self._refused_again_tick = 0
+        self._refused_unsaid = 0
+
+    def __iter__(self) -> Iterator[ClientConnection]:
+        return iter(self._clients)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def obey(self, limits: Limits) -> None:
+        """Follow other limits from now on; whoever is connected stays."""
+        self.most = -(-limits.connections // self._share_of_node) or affordable_connections()
+        before, self._most_of_one = self._most_of_one, limits.connections_per_client
+        if not self._most_of_one:
+            self._of_one.clear()
+        elif not before:
+            self._of_one = Counter(_site(client.address) for client in self._clients if client.address)
+
+    def add(self, client: ClientConnection, wiring: Wiring, tick: int) -> Admission:
+        """Count a client in, and judge whether it is one too many of its address. It counts until it is removed."""
+        self._clients.add(client)
+        if not self._most_of_one or not client.address:
+            return Admission.SERVED
+        site = _site(client.address)
+        self._of_one[site] += 1
+        count = self._of_one[site]
+        client.trust_in(wiring)
+        if count <= self._most_of_one or client.trusted:
+            return Admission.SERVED
+        self._refused_unsaid += 1
+        if tick >= self._refused_again_tick:
+            _log.warning(
+                "%s has more than the %d connections of limits.connections_per_client; %d were refused since this was said last",
+                *(site, self._most_of_one, self._refused_unsaid),
+            )
+            self._refused_again_tick = tick + ticks(_SAID_EVERY_S)
+            self._refused_unsaid = 0
+        return Admission.REFUSED if count <= 2 * self._most_of_one else Admission.RESET
+
+    def remove(self, client: ClientConnection) -> None:
+        """Its connection has ended."""
+        self._clients.discard(client)
+        if self._of_one and client.address:
+            site = _site(client.address)
+            self._of_one[site] -= 1
+            if self._of_one[site] <= 0:
+                del self._of_one[site]
+
+    def make_room(self, tick: int) -> None:
+        """Close those that have been idle longest, a part of them at a time, and tell people that it is crowded."""
+        idle = [(since, id(client), client) for client in self._clients if (since := client.idle_since) is not None]
+        for _, _, client in sorted(idle)[: -(-len(idle) // _ROOM_PART)]:
+            client.end()
+        if tick >= self._full_again_tick:
+            _log.warning(
+                "%d clients are connected, as many as limits.connections allows here; idle ones are closed, new ones wait",
+                len(self._clients),
+            )
+            self._full_again_tick = tick + ticks(_SAID_EVERY_S)
+
+
+def _site(raw: bytes) -> str:
+    """What counts as one client: an address of IPv4, a /64 of IPv6."""
+    address = raw.decode()
+    if ":" not in address:
+        return address
+    six = ipaddress.IPv6Address(address.partition("%")[0])
+    if six.ipv4_mapped is not None:
+        return str(six.ipv4_mapped)
+    return str(ipaddress.IPv6Network((six, _SITE_BITS), strict=False))
