@@ -39,6 +39,7 @@ segments:
 areas:
   orders: {{routes: [{{path: "/orders/**"}}]}}
 otherwise: legacy
+cache: off
 """
 
 

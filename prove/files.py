@@ -36,7 +36,7 @@ def write_configuration(directory: Path, *, routes: int, accounts: int, url: str
     for area in range(areas):
         text += [f"  area-{area}:", "    routes:"]
         text += [f'      - {{path: "{path}"}}' for path in paths_of(area)]
-    text += ["otherwise: legacy", ""]
+    text += ["otherwise: legacy", "cache: off", ""]
     replace(directory / "routes.yaml", "\n".join(text))
     for area in range(areas):
         write_flag(directory, f"area-{area}", share)

@@ -45,6 +45,7 @@ areas:
   quiet:
     routes: [{{path: "/quiet/**", to: new}}]
 otherwise: legacy
+cache: off
 """
 
 

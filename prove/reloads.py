@@ -38,6 +38,7 @@ areas:
   orders:
     routes: [{{path: "/orders/**", to: new, rewrite: {{new: "/{number}/**"}}}}]
 otherwise: legacy
+cache: off
 """
 
 

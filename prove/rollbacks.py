@@ -51,6 +51,7 @@ areas:
   orders:
     routes: [{{path: "/orders/**"}}]
 {more}otherwise: legacy
+cache: off
 """
 _REQUEST = b"GET /orders/7 HTTP/1.1\r\nHost: shop.example\r\nX-Account-Id: acme\r\nX-Region: DE\r\n\r\n"
 

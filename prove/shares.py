@@ -32,6 +32,7 @@ segments:
 areas:
   orders: {routes: [{path: "/orders/**"}]}
 otherwise: legacy
+cache: off
 """
 
 

@@ -34,6 +34,7 @@ segments:
 areas:
   search: {{routes: [{{path: "/search/**"}}]}}
 {orders}otherwise: legacy
+cache: off
 """
 SEARCH = """\
 flags:

@@ -34,6 +34,7 @@ areas:
   orders:
     routes: [{{path: "/orders/**", to: new, rewrite: {{new: "/{number}/**"}}}}]
 otherwise: legacy
+cache: off
 """
 
 

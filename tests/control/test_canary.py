@@ -47,6 +47,7 @@ areas:
   blog: {retired: true, routes: [{path: /blog}]}
   cart: {routes: [{path: /cart}]}
 otherwise: legacy
+cache: off
 """
 
 FLAG = """\

@@ -32,6 +32,7 @@ areas:
   orders: {routes: [{path: /orders, to: legacy}]}
   help: {routes: [{path: /help, to: legacy}]}
 otherwise: legacy
+cache: off
 """
 MOVED = ROUTES.replace("/help, to: legacy", "/help, to: new")
 

@@ -28,6 +28,7 @@ backends:
 areas:
   orders: {routes: [{path: /orders, to: legacy}]}
 otherwise: legacy
+cache: off
 """
 
 
