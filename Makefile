@@ -60,7 +60,7 @@ WITH_NATIVE := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(NATIVE):$(CURDIR)
 $(NATIVE)/ready: $(VENV)/ready-dev hatch_build.py pyproject.toml $(shell find proxy -name '*.py')
 	@echo "Compiling the traffic path (about a minute; skipped with a word where there is no C compiler) ..."
 	@rm -rf $(NATIVE) build/wheel
-	@$(BIN)/python -m pip --disable-pip-version-check --quiet wheel --no-deps --no-build-isolation --no-index --wheel-dir build/wheel .
+	@STRANGLER_NATIVE=$(if $(shell command -v cc gcc clang),1) $(BIN)/python -m pip --disable-pip-version-check --quiet wheel --no-deps --no-build-isolation --no-index --wheel-dir build/wheel .
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-index --target $(NATIVE) build/wheel/*.whl
 	@touch $@
 

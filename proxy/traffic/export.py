@@ -65,8 +65,8 @@ class Exporter:
         self._dropped = self._lost = self._exported = 0  # the first by the loop, the others by the thread
         self._told = 0, 0
         self._said_s: float | None = None  # when trouble was told; None: there is none
-        self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
-        self._thread.start()
+        self._sender = threading.Thread(target=self._run, name="spans", daemon=True)
+        self._sender.start()
 
     def leave(self, recorded: Recorded) -> None:
         """Take a record, if there is room."""
@@ -87,7 +87,7 @@ class Exporter:
     @property
     def over(self) -> bool:
         """Whether it has ended."""
-        return not self._thread.is_alive()
+        return not self._sender.is_alive()
 
     def end(self) -> None:
         """Send what waits, and end; nobody waits for that."""
@@ -96,7 +96,7 @@ class Exporter:
 
     def join(self) -> None:
         """Wait for its end, two seconds at most."""
-        self._thread.join(_CLOSING_S)
+        self._sender.join(_CLOSING_S)
 
     def _run(self) -> None:
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
