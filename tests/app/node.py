@@ -38,7 +38,6 @@ areas:
     routes: [{{path: "/help/**", to: new}}]
 cache: off  # nobody caches in front of a test
 otherwise: legacy
-cache: off
 """
 
 FLAG = """\
