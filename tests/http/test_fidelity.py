@@ -217,6 +217,15 @@ def test_a_backend_that_wants_a_websocket_may_say_so(client: Wire, backend: RawB
         assert lines_of(head, b"sec-websocket-version") == [b"Sec-WebSocket-Version: 13"]
 
 
+@differs(nginx="405 comes without Allow, or not at all", haproxy="CONNECT passes")
+def test_the_proxys_own_405_says_what_is_allowed(client: Wire, backend: RawBackend) -> None:
+    client.send(b"CONNECT shop:443 HTTP/1.1\r\nHost: shop:443\r\n\r\n")
+    status, head, _ = client.answer()
+    assert status == 405
+    assert b"GET" in lines_of(head, b"allow")[0]
+    assert not backend.has_caller()
+
+
 # -- bodies --------------------------------------------------------------------------------------------------------------
 
 

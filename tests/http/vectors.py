@@ -56,11 +56,16 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """One row."""
+    """One row.
+
+    Attributes:
+        alone: why it means nothing to any proxy but ours.
+    """
 
     family: str
     name: str
     row: dict[str, Any]
+    alone: str | None
 
     @property
     def wire(self) -> bytes:
@@ -88,4 +93,8 @@ class Vector:
 def read(file: str) -> list[Vector]:
     """The vectors of a file in tests/vectors."""
     families = yaml.safe_load((VECTORS / file).read_text("utf-8"))
-    return [Vector(family["family"], row["is"], row) for family in families for row in family["vectors"]]
+    return [
+        Vector(family["family"], row["is"], row, family.get("alone"))
+        for family in families
+        for row in family["vectors"]
+    ]
