@@ -22,6 +22,7 @@ from proxy.traffic.tunnel import Tunnel
 
 _REQUEST_TIMEOUT: Final = 408
 _UPGRADE_REQUIRED: Final = 426
+_ERRORS: Final = 400
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _EVENT_STREAM: Final = b"text/event-stream"
 
@@ -202,6 +203,9 @@ class Answering(Ending):
 
     def _finish(self, *, whole: bool) -> None:
         """The answer is complete. `whole`: the backend's connection stands exactly at its end."""
+        if not self.request_done and whole and self._upload_goes_on():
+            self._download = Relay(0, chunked=False, withholds=self.wiring.withholds)  # what else comes is nobody's
+            return
         connection, self._connection = self._connection, None
         if connection is not None:
             if whole and self.request_done and self._reusable and connection.sound and connection.writable:
@@ -211,3 +215,16 @@ class Answering(Ending):
             else:
                 connection.cut()
         self._end()
+
+    def _upload_goes_on(self) -> bool:
+        """Whether the rest of the body still goes to a backend that has said its last word already.
+
+        It may want it: some say 202, or echo, before they have read everything; to cut them would lose data that was
+        told to have arrived. Not after an error, at which a client is to stop (RFC 9112 §9.5), nor when no 100 let it
+        begin, nor where only a close tells it that the answer is over.
+        """
+        request = self.head
+        asked = request.expects_continue and not self._interim
+        return (
+            self.status < _ERRORS and request.minor == 1 and not asked and None not in (self.client, self._connection)
+        )

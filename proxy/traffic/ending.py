@@ -156,10 +156,19 @@ class Ending:
             self.sent += len(data)
             client.transport.write(data)
 
+    @property
+    def _answered(self) -> bool:
+        """Whether the answer is complete, and only the rest of the request is still on its way."""
+        return self._download is not None and self._download.done
+
     def client_left(self) -> None:
         """The client hung up before the answer was complete."""
         self.client = None
         if self.over:
+            return
+        if self._answered:
+            self._cut_connection()  # its body was not whole, and nothing it sends will be answered any more
+            self._end()
             return
         self.fault = Fault(Party.CLIENT, Stage.HEAD if self._download is None else Stage.BODY, Kind.LEFT)
         if not self.request_done or self.head.method in SAFE:
@@ -229,7 +238,7 @@ class Ending:
         traffic = self.traffic
         if silent > traffic.body_ticks:
             self._client_late(Limit.BODY_TIMEOUT)
-        elif self._download is not None and silent > self._outlet.pool.silence_ticks:
+        elif self._download is not None and not self._answered and silent > self._outlet.pool.silence_ticks:
             self._backend_late()  # it has begun to answer, so it is its turn as well
         elif paces.client.lags(self._moved_by_client(client), traffic.body_ticks, traffic.bytes_a_tick):
             self._client_late(Limit.MIN_RATE)
@@ -244,7 +253,7 @@ class Ending:
             paces.head_ticks = paces.head_ticks + 1 if self._partial else 0
             if paces.head_ticks > pool.silence_ticks:
                 self._backend_late("its head doesn't come to an end")
-        elif download.sized and paces.backend.lags(self.sent, pool.silence_ticks, pool.bytes_a_tick):
+        elif download.sized and not download.done and paces.backend.lags(self.sent, pool.silence_ticks, pool.bytes_a_tick):
             # Only where a length is announced: events, and what is made while it is sent, come slowly with good reason.
             self._backend_late("the answer comes more slowly than min_rate allows")
 

@@ -295,6 +295,8 @@ class Exchange(Answering):
             self._waiting += out
             if len(self._waiting) >= WATER_BYTES and not self.request_done and self.client is not None:
                 self.client.pause_body()
+        if upload.done and self._answered:
+            self._finish(whole=True)
         return surplus
 
     @property
@@ -331,7 +333,9 @@ class Exchange(Answering):
         assert connection is not None
         download = self._download
         if download is not None:
-            if download.until_close and error is None:
+            if download.done:
+                self._end()  # it had answered already, and takes no more of the request
+            elif download.until_close and error is None:
                 self._write(download.last_chunk())
                 self._end()
             else:

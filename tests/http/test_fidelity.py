@@ -367,6 +367,20 @@ def test_both_bodies_stream_at_once_word_by_word(client: Wire, backend: RawBacke
         assert client.exactly(5) == b"0\r\n\r\n"
 
 
+@differs(nginx="it cuts the backend's connection once the answer is complete")
+def test_an_upload_goes_on_after_an_answer_that_was_no_error(client: Wire, backend: RawBackend) -> None:
+    client.send(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 3000009\r\n\r\nstart")
+    with backend.accept() as server:
+        server.head()
+        server.exactly(5)
+        server.send(b"HTTP/1.1 202 Accepted\r\nContent-Length: 4\r\n\r\nsoon")
+        assert client.answer()[2] == b"soon"
+        sender = threading.Thread(target=client.send, args=(b"x" * 3_000_000, b"done"), daemon=True)
+        sender.start()
+        assert server.exactly(3_000_004) == b"x" * 3_000_000 + b"done"
+        sender.join(PATIENCE_S)
+
+
 @differs(nginx="it passes nothing of the answer on while the backend takes no more of the request's body")
 def test_both_bodies_stream_at_once_however_long(client: Wire, backend: RawBackend) -> None:
     piece = bytes(range(256)) * 4096

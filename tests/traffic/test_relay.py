@@ -231,3 +231,45 @@ def test_an_early_answer_reaches_a_client_that_is_still_sending(node: Node, lega
             assert client.rest().endswith(b"\r\n\r\nno")
     (line,) = node.log_lines(1)
     assert json.loads(line)["status"] == 413
+
+
+EARLY = b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+
+
+def test_after_an_early_answer_the_rest_of_the_upload_ends_both_without_a_fault(node: Node, legacy: RawBackend) -> None:
+    with node.client() as client:
+        client.send(EARLY)
+        with legacy.accept() as backend:
+            backend.until(b"ab\r\n")
+            backend.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+            assert b"\r\nConnection: close\r\n" in client.head()
+            assert client.exactly(12) == b"2\r\nok\r\n0\r\n\r\n"
+            client.send(b"2\r\ncd\r\n0\r\n\r\n")
+            assert backend.until(b"0\r\n\r\n") == b"2\r\ncd\r\n0\r\n\r\n"
+            assert client.rest() == b""
+            with node.client() as another:
+                another.send(GET)
+                assert backend.head(), "the backend's connection is used again"
+    assert (json.loads(node.log_lines(1)[0])["status"], json.loads(node.log_lines(1)[0])["fault"]) == (200, None)
+
+
+@pytest.mark.parametrize("who", ["client leaves", "backend leaves", "backend goes on"])
+def test_after_an_early_answer_nobody_who_ends_it_is_at_fault(node: Node, legacy: RawBackend, who: str) -> None:
+    with node.client() as client:
+        client.send(EARLY)
+        with legacy.accept() as backend:
+            backend.until(b"ab\r\n")
+            backend.send(OK)
+            assert client.answer()[2] == b"ok"
+            if who == "client leaves":
+                client.leave()
+                assert backend.ends()
+            else:
+                if who == "backend leaves":
+                    backend.leave()
+                else:
+                    backend.send(OK)  # no second answer to one request
+                    assert backend.ends()
+                assert client.rest() == b""
+    told = json.loads(node.log_lines(1)[0])
+    assert (told["status"], told["fault"]) == (200, None)
