@@ -27,7 +27,6 @@ backends:
 identity:
   trusted_from: [127.0.0.1/32]
   account: ["header:X-Account-Id", "cookie:acct"]
-  region: "cookie:region"
 segments:
   pilots: {{accounts: pilots.txt}}
 areas:
@@ -36,7 +35,6 @@ areas:
     routes: [{{path: "/orders/**"}}]
   help:
     routes: [{{path: "/help/**", to: new}}]
-cache: off  # nobody caches in front of a test
 otherwise: legacy
 """
 

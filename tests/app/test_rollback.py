@@ -113,12 +113,16 @@ def test_unknown_names_are_usage_errors_that_name_the_nearest_and_an_unseen_regi
     assert answers(running) == ("new", "new", "new")
 
 
-def test_a_region_that_requests_have_is_rolled_back_without_a_word(running: Node) -> None:
-    assert running.get("/help/", "acme; region=AT") == "new"
-    until(lambda: "AT" in regions_seen(StateDir(running.state)).last_s, "the region is published")
-    assert throw(running, "--region", "AT")["notes"] == []
-    assert running.get("/help/", "acme; region=AT") == "legacy"
-    assert running.get("/help/", "acme; region=DE") == "new"
+def test_a_region_that_requests_have_is_rolled_back_without_a_word(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as one:
+        routes = one.config.contents["routes.yaml"]
+        one.config.edit("routes.yaml", routes.replace("segments:\n", '  region: "cookie:region"\nsegments:\n', 1))
+        one.reloaded(3)
+        assert one.get("/help/", "acme; region=AT") == "new"
+        until(lambda: "AT" in regions_seen(StateDir(one.state)).last_s, "the region is published")
+        assert throw(one, "--region", "AT")["notes"] == []
+        assert one.get("/help/", "acme; region=AT") == "legacy"
+        assert one.get("/help/", "acme; region=DE") == "new"
 
 
 def test_status_explain_readyz_and_metrics_tell_the_rollback_first(running: Node) -> None:
