@@ -166,8 +166,8 @@ class Entrance:
             raise
         except TimeoutError:
             fault, why = _LATE, f"nothing complete came within {terms.handshake_s:g} s"
-        except BadHeader as error:
-            fault, why = _BAD_HEADER, f"no PROXY header, though it is in listener.proxy_protocol_from: {error}"
+        except BadHeader as bad:  # a name of its own: compiled, a variable has one type
+            fault, why = _BAD_HEADER, f"no PROXY header, though it is in listener.proxy_protocol_from: {bad}"
         except ssl.SSLError as error:
             fault, why = _NO_HANDSHAKE, f"TLS failed: {tls_words(error)}"
         except (OSError, EOFError):
