@@ -54,7 +54,7 @@ cover: $(VENV)/ready-dev $(NODE_READY)  ## the tests with branch coverage, of su
 
 # What a wheel holds (hatch_build.py), beside the checkout: no compiled module ever hides a file that somebody edits.
 NATIVE := build/native
-# Before the checkout, which PYTHONSAFEPATH keeps out of first place.
+# Before the checkout, which PYTHONSAFEPATH keeps out of first place, and `-o pythonpath=` with pytest.
 WITH_NATIVE := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(NATIVE):$(CURDIR)
 
 $(NATIVE)/ready: $(VENV)/ready-dev hatch_build.py pyproject.toml $(shell find proxy -name '*.py')
@@ -67,7 +67,7 @@ $(NATIVE)/ready: $(VENV)/ready-dev hatch_build.py pyproject.toml $(shell find pr
 .PHONY: native
 native: $(NATIVE)/ready  ## the tests of what the wheel compiles, against the wheel
 	@if ls $(NATIVE)/strangler__mypyc* >/dev/null 2>&1; then \
-		$(WITH_NATIVE) $(BIN)/pytest --import-mode=append tests/core tests/traffic tests/app/test_explain_is_traffic.py; \
+		$(WITH_NATIVE) $(BIN)/pytest -o pythonpath= --import-mode=append tests/core tests/traffic tests/app/test_explain_is_traffic.py; \
 	else echo "Skipped: without a C compiler the wheel holds Python alone. On Debian and Ubuntu: apt install gcc python3-dev"; fi
 
 ## Figures; bounded, printed as tables, not part of `make test`
