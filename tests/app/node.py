@@ -36,6 +36,7 @@ areas:
   help:
     routes: [{{path: "/help/**", to: new}}]
 otherwise: legacy
+cache: off  # nobody caches in front of a test
 """
 
 FLAG = """\
