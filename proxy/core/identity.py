@@ -101,7 +101,7 @@ def cookie_values(head: RequestHead, name: bytes) -> list[bytes]:
     """Every value of a cookie, trimmed, surrounding quotes removed (RFC 6265 §4.2.1, read leniently)."""
     values: list[bytes] = []
     for line in head.all(b"cookie"):
-        if name not in line:
+        if line.find(name) < 0:
             continue  # most requests carry cookies, few carry this one
         for piece in line.split(b";"):
             key, _, value = piece.partition(b"=")

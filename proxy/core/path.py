@@ -13,7 +13,8 @@ from typing import Final
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _HIGH: Final = re.compile(rb"[\x80-\xff]")
-_SPECIAL: Final = bytes((*b"%;\\", *range(0x80, 0x100)))
+# A path of plain bytes is its own translation.
+_PLAIN: Final = bytes(0x3F if i in b"%;\\" or i >= 0x80 else i for i in range(256))
 _CONFUSING: Final = re.compile(rb"%2[Ff]|%5[Cc]|%00|\\")
 _LENIENT_SLASH: Final = re.compile(rb"%2[Ff]|%5[Cc]|\\")
 _SLASH_READINGS: Final = (None, re.compile(rb"%2[Ff]"), re.compile(rb"%5[Cc]|\\"), _LENIENT_SLASH)
@@ -30,7 +31,8 @@ def split_path(path: bytes) -> tuple[str, frozenset[str]]:
         The normal form (ASCII), and for a path with `%2F`, `%5C`, `%00`, a backslash or dot segments every way in
         which a backend might see it (at most 33); empty for every other path.
     """
-    if b"//" not in path and b"/." not in path and len(path.translate(None, _SPECIAL)) == len(path):
+    # Not `in`: for bytes it raises and drops an exception first (0.3 µs).
+    if path.find(b"//") < 0 and path.find(b"/.") < 0 and path.translate(_PLAIN) == path:
         return path.decode("ascii"), _ONE_READING
     decoded = _decode_unreserved(path)
     normal = _resolve(decoded)

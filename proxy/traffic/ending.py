@@ -253,7 +253,11 @@ class Ending:
             paces.head_ticks = paces.head_ticks + 1 if self._partial else 0
             if paces.head_ticks > pool.silence_ticks:
                 self._backend_late("its head doesn't come to an end")
-        elif download.sized and not download.done and paces.backend.lags(self.sent, pool.silence_ticks, pool.bytes_a_tick):
+        elif (
+            download.sized
+            and not download.done
+            and paces.backend.lags(self.sent, pool.silence_ticks, pool.bytes_a_tick)
+        ):
             # Only where a length is announced: events, and what is made while it is sent, come slowly with good reason.
             self._backend_late("the answer comes more slowly than min_rate allows")
 

@@ -31,13 +31,10 @@ PATH_CHARS: Final = 1024
 
 _METHOD_CHARS: Final = 32
 _BATCH_S: Final = 0.05
-_PIECE_BYTES: Final = 256 * 1024
+_LINES_AT_ONCE: Final = 512  # to a file: some 200 KiB a write
 _CLOSING_S: Final = 2.0
 _KEPT: Final = 8192
-_LINE: Final = (
-    '{"time":"%s.%03dZ","id":"%s","method":"%s","path":"%s","status":%d,%s,"account":%s,"bucket":%s,"fault":%s,'
-    '"generation":%d,"received":%d,"sent":%d,"duration_us":%d,"head_us":%s}\n'
-)
+_MILLISECONDS: Final = tuple(f"{ms:03d}" for ms in range(1_000))
 _NOWHERE: Final = '"area":null,"route":null,"backend":null,"reason":null'
 
 
@@ -112,7 +109,8 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        plain = len(path) <= PATH_CHARS and path.isascii() and b'"' not in path and b"\\" not in path
+        # Not `in`: for bytes it raises and drops an exception first (0.3 µs).
+        plain = len(path) <= PATH_CHARS and path.isascii() and path.find(b'"') < 0 and path.find(b"\\") < 0
         broken = "null" if fault is None else f'"{fault}"'
         if decision is None:
             where, account, bucket = _NOWHERE, "null", "null"
@@ -122,22 +120,13 @@ class AccessLog:
             text, place = decision.account, decision.bucket
             account = "null" if text is None else self._hashes.get(text) or self._hash(text)
             bucket = "null" if place is None else str(place)
-        line = _LINE % (
-            self._second_text,
-            int((now_s - second) * 1000),
-            request_id.decode(),
-            method[:_METHOD_CHARS].decode(),
-            path.decode() if plain else _escaped(path),
-            status,
-            where,
-            account,
-            bucket,
-            broken,
-            generation,
-            received,
-            sent,
-            duration_us,
-            "null" if head_us is None else head_us,
+        # One string put together from parts: as a format with fifteen places it takes twice as long.
+        line = (
+            f'{{"time":"{self._second_text}.{_MILLISECONDS[int((now_s - second) * 1000)]}Z","id":"{request_id.decode()}",'
+            f'"method":"{method[:_METHOD_CHARS].decode()}","path":"{path.decode() if plain else _escaped(path)}",'
+            f'"status":{status},{where},"account":{account},"bucket":{bucket},"fault":{broken},"generation":{generation},'
+            f'"received":{received},"sent":{sent},"duration_us":{duration_us},'
+            f'"head_us":{"null" if head_us is None else str(head_us)}}}\n'
         )
         if closed_by is not None:
             line = f'{line[:-2]},"closed_by":"{closed_by}"}}\n'
@@ -185,17 +174,20 @@ class AccessLog:
                 self._reopening = False
                 self._reopen()
             # What is there now, not what comes meanwhile: a batch of one line costs the traffic path 20 µs a request.
-            self._write([self._lines.popleft().encode() for _ in range(len(self._lines))])
+            self._write([self._lines.popleft() for _ in range(len(self._lines))])
             if self._lines:
                 self._work.set()
             elif ending:
                 return
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, lines: list[str]) -> None:
         try:
-            piece_bytes = select.PIPE_BUF if stat.S_ISFIFO(os.fstat(self._fd).st_mode) else _PIECE_BYTES
-            for piece in _pieces(lines, piece_bytes):
-                _write_all(self._fd, piece)
+            if stat.S_ISFIFO(os.fstat(self._fd).st_mode):
+                for piece in _pieces([line.encode() for line in lines], select.PIPE_BUF):
+                    _write_all(self._fd, piece)
+            else:
+                for first in range(0, len(lines), _LINES_AT_ONCE):
+                    _write_all(self._fd, "".join(lines[first : first + _LINES_AT_ONCE]).encode())
         except OSError:
             self.lost += len(lines)
 

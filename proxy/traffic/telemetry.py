@@ -24,6 +24,16 @@ NO_AREA: Final = "-"
 _NOBODY: Final = "none"  # the backend of a request that reached none
 
 
+class _Served:
+    """The cells in which a request of one kind is counted; `decisions` None: it was refused before it was decided."""
+
+    __slots__ = ("decisions", "requests")
+
+    def __init__(self, requests: int, decisions: int | None) -> None:
+        self.requests = requests
+        self.decisions = decisions
+
+
 class Telemetry:
     """One worker's series."""
 
@@ -31,8 +41,7 @@ class Telemetry:
         self._counters = counters
         self._cells = counters.cells
         series = counters.series
-        self._requests: dict[tuple[str | None, Backend | None, int], int] = {}
-        self._decisions: dict[tuple[str | None, Backend, str], int] = {}
+        self._served: dict[tuple[str | None, Backend | None, str | None, int], _Served] = {}
         self._faults: dict[tuple[Fault, Backend | None], int] = {}
         self._refused: dict[str, int] = {}
         self._routes: dict[tuple[str | None, Backend, int], int] = {}
@@ -48,6 +57,7 @@ class Telemetry:
         self._sent = series("strangler_sent_bytes_total")
         self._log_dropped = series("strangler_log_lines_dropped_total")
         self._log_dropped_told = 0
+        self._received_bytes = self._sent_bytes = 0  # since the last tick
         self._timings = {b: Timings(counters, b) for b in Backend}
         self._connects = {b: Histogram(counters, "strangler_backend_connect_us", b) for b in Backend}
 
@@ -150,29 +160,20 @@ class Telemetry:
             head_us: from the request's head to the answer's; None: none came.
             lasted: it was a tunnel or an event stream; how long people stay tells nothing of how fast a system answers.
         """
-        cells = self._cells
         if decision is None:
-            area, backend = None, None
+            area, backend, reason = None, None, None
         else:
-            area, backend = decision.area, decision.backend
+            area, backend, reason = decision.area, decision.backend, decision.reason
             if not lasted:
                 self._timings[backend].add(duration_us, head_us)
-            chosen = (area, backend, decision.reason)
-            index = self._decisions.get(chosen)
-            if index is None:
-                index = self._decisions[chosen] = self._counters.series(
-                    f'strangler_decisions_total{{area="{label(area or NO_AREA)}",backend="{backend}",reason="{decision.reason}"}}'
-                )
-            cells[index] += 1
-        served = (area, backend, status // 100)
-        index = self._requests.get(served)
-        if index is None:
-            index = self._requests[served] = self._counters.series(
-                f'strangler_requests_total{{area="{label(area or NO_AREA)}",backend="{backend or _NOBODY}",status="{status // 100}xx"}}'
-            )
-        cells[index] += 1
-        cells[self._received] += received
-        cells[self._sent] += sent
+        key = (area, backend, reason, status // 100)
+        served = self._served.get(key) or self._learn(area, backend, reason, status // 100)
+        cells = self._cells
+        cells[served.requests] += 1
+        if served.decisions is not None:
+            cells[served.decisions] += 1
+        self._received_bytes += received
+        self._sent_bytes += sent
 
     def route(self, decision: Decision, status: int, duration_us: int | None) -> None:
         """An exchange of a route is over; only where series by route are wanted.
@@ -203,9 +204,23 @@ class Telemetry:
         for name, count in (("exported", exported), ("dropped", dropped)):
             self._cells[self._counters.series(f"strangler_spans_{name}_total")] += count
 
+    def _learn(self, area: str | None, backend: Backend | None, reason: str | None, hundreds: int) -> _Served:
+        series, of_area = self._counters.series, label(area or NO_AREA)
+        requests = series(
+            f'strangler_requests_total{{area="{of_area}",backend="{backend or _NOBODY}",status="{hundreds}xx"}}'
+        )
+        decisions = None
+        if reason is not None:
+            decisions = series(f'strangler_decisions_total{{area="{of_area}",backend="{backend}",reason="{reason}"}}')
+        served = self._served[area, backend, reason, hundreds] = _Served(requests, decisions)
+        return served
+
     def flush(self, *, in_flight: int, log_dropped: int) -> None:
         """Add to the page what is gathered between ticks."""
         self._cells[self._in_flight] = in_flight
+        self._cells[self._received] += self._received_bytes
+        self._cells[self._sent] += self._sent_bytes
+        self._received_bytes = self._sent_bytes = 0
         self._cells[self._log_dropped] += log_dropped - self._log_dropped_told
         self._log_dropped_told = log_dropped
         for backend in Backend:

@@ -26,6 +26,8 @@ BOUNDS_US: Final = (
 )
 """Upper bounds, inclusive, in microseconds; +Inf follows."""
 
+_BOUNDS: Final = list(BOUNDS_US)  # mypyc makes a constant tuple anew wherever it is used
+
 _AT_ONCE_US: Final = 100
 """An answer that came in one piece ends in the callback that read its head: sooner than this, and well within a bucket."""
 
@@ -40,7 +42,7 @@ class _Gathered:
         self.sum_us = 0
 
     def add(self, us: int) -> None:
-        self.counts[bisect_left(BOUNDS_US, us)] += 1
+        self.counts[bisect_left(_BOUNDS, us)] += 1
         self.sum_us += us
 
     def clear(self) -> None:
@@ -120,7 +122,7 @@ class Timings:
         """
         if head_us is not None and duration_us - head_us < _AT_ONCE_US:
             gathered = self._at_once
-            gathered.counts[bisect_left(BOUNDS_US, duration_us)] += 1  # written out: a call more is felt here
+            gathered.counts[bisect_left(_BOUNDS, duration_us)] += 1  # written out: a call more is felt here
             gathered.sum_us += duration_us
             return
         self._durations.add(duration_us)
