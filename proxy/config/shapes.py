@@ -64,7 +64,8 @@ BACKEND_MIN_RATE = Key(
     name="min_rate",
     kind=RATE,
     default="`240B`",
-    meaning="Bytes a second of an answer that announces its length, on average over `timeout`; fewer cut it.",
+    meaning="Bytes a second that it takes of a request, or gives of an answer that announces its length, at least, on average "
+    "over `timeout`; fewer end the exchange.",
 )
 HEALTH = Key(
     name="health",

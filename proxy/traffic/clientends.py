@@ -10,6 +10,7 @@ from proxy.core.limits import Limit
 from proxy.traffic.headless import refuse_late
 from proxy.traffic.pace import Pace
 from proxy.traffic.resetting import reset_on_close
+from proxy.traffic.untaken import untaken_bytes
 
 if TYPE_CHECKING:
     from proxy.traffic.exchange import Exchange
@@ -113,7 +114,7 @@ class ClientEnds(asyncio.Protocol):
     def _sweep_unread(self, tick: int) -> None:
         """Nothing is in flight, but the client hasn't taken all of the last answer."""
         traffic = self._traffic
-        moved = -self.transport.get_write_buffer_size()
+        moved = -untaken_bytes(self.transport)
         pace = self._unread
         if pace is None:
             self._unread = pace = Pace(moved)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from enum import Enum, auto, unique
 from typing import TYPE_CHECKING, Final
 
-from proxy.traffic.limits import affordable_connections, ticks
+from proxy.traffic.limits import GREET_S, affordable_connections, ticks
 
 if TYPE_CHECKING:
     from proxy.core.limits import Limits
@@ -29,6 +29,8 @@ _SITE_BITS: Final = 64
 """A site has a /64 of IPv6 at least (RFC 6177), and may use any address of it."""
 
 _ROOM_PART: Final = 16  # of those that are idle are closed at a time; nginx begins with the last 16th of its places
+
+_SPARED_TICKS: Final = ticks(GREET_S)
 
 _log = logging.getLogger("clients")
 
@@ -51,7 +53,7 @@ class Crowd:
 
     def __init__(self, *, share_of_node: int) -> None:
         self.most = affordable_connections()
-        self._clients: set[ClientConnection] = set()
+        self._clients: dict[ClientConnection, None] = {}  # in the order they came
         self._share_of_node = share_of_node
         self._most_of_one = 0
         self._of_one: Counter[str] = Counter()  # by site; kept only while that is limited
@@ -76,7 +78,7 @@ class Crowd:
 
     def add(self, client: ClientConnection, wiring: Wiring, tick: int) -> Admission:
         """Count a client in, and judge whether it is one too many of its address. It counts until it is removed."""
-        self._clients.add(client)
+        self._clients[client] = None
         if not self._most_of_one or not client.address:
             return Admission.SERVED
         site = _site(client.address)
@@ -97,7 +99,7 @@ class Crowd:
 
     def remove(self, client: ClientConnection) -> None:
         """Its connection has ended."""
-        self._clients.discard(client)
+        self._clients.pop(client, None)
         if self._of_one and client.address:
             site = _site(client.address)
             self._of_one[site] -= 1
@@ -105,8 +107,16 @@ class Crowd:
                 del self._of_one[site]
 
     def make_room(self, tick: int) -> None:
-        """Close those that have been idle longest, a part of them at a time, and tell people that it is crowded."""
-        idle = [(since, id(client), client) for client in self._clients if (since := client.idle_since) is not None]
+        """Close those that have been idle longest, a part of them at a time, and tell people that it is crowded.
+
+        Who came or was answered a moment ago is spared: it may be asking now. So this is done again in each tick.
+        """
+        last_tick = tick - _SPARED_TICKS
+        idle = [
+            (since_tick, i, client)
+            for i, client in enumerate(self._clients)
+            if (since_tick := client.idle_since) is not None and since_tick <= last_tick
+        ]
         for _, _, client in sorted(idle)[: -(-len(idle) // _ROOM_PART)]:
             client.end()
         if tick >= self._full_again_tick:

@@ -31,7 +31,7 @@ class Pace:
         return moved_bytes != before
 
     def lags(self, moved_bytes: int, window_ticks: int, bytes_a_tick: float) -> bool:
-        """Whether a window has ended in which it moved less than it must.
+        """Whether a window has ended, and a tick, in which it moved less than it must.
 
         Args:
             moved_bytes: what it has moved so far.
@@ -39,7 +39,7 @@ class Pace:
             bytes_a_tick: what must have been moved for each tick of it; 0: nothing.
         """
         self._waited += 1
-        if self._waited < window_ticks:
+        if self._waited <= window_ticks:  # a whole window of silence is told as such before
             return False
         moved = moved_bytes - self._base_bytes
         enough = moved >= bytes_a_tick * self._waited
@@ -53,15 +53,18 @@ class Paces:
 
     Args:
         by_client: bytes that the client has given and taken so far.
-        by_backend: bytes of the answer that have come so far.
+        answered: bytes of the answer so far.
 
     Attributes:
+        backend: taking the request.
+        answer: giving the answer.
         head_ticks: for how many ticks a part of the answer's head has been here.
     """
 
-    __slots__ = ("backend", "client", "head_ticks")
+    __slots__ = ("answer", "backend", "client", "head_ticks")
 
-    def __init__(self, by_client: int, by_backend: int) -> None:
+    def __init__(self, by_client: int, answered: int) -> None:
         self.client = Pace(by_client)
-        self.backend = Pace(by_backend)
+        self.backend = Pace(0)
+        self.answer = Pace(answered)
         self.head_ticks = 0

@@ -357,6 +357,8 @@ class Traffic:
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._sweep)
         for client in list(self._clients):
             client.sweep(tick)
+        if self.doors.held:
+            self._clients.make_room(tick)
         for orphan in list(self.orphans):
             orphan.sweep(tick)
         for endpoint in self._endpoints.values():
