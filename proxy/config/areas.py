@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.config.drafts import AreaDraft, Mentioned, RouteDraft
 from proxy.config.kinds import Fields, Key
+from proxy.config.limits import AREA_BODY
 from proxy.config.names import check_header, check_method, is_token, place
 from proxy.config.problems import Report, quoted
 from proxy.config.shapes import (
-    AREA_BODY,
     AREA_CACHE,
     FALLBACK,
     FLAG,

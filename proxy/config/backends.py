@@ -14,13 +14,13 @@ import msgspec
 from proxy.config.drafts import BackendDraft, HeaderDraft
 from proxy.config.fieldshapes import ANSWER_HEADERS_REMOVE, ANSWER_HEADERS_SET, HEADERS_REMOVE, HEADERS_SET
 from proxy.config.fileset import ENVIRONMENT, normal_name
+from proxy.config.limits import BACKEND_MIN_RATE
 from proxy.config.listener import draft_backend_tls
 from proxy.config.names import OWN_HEADERS, check_header, place
 from proxy.config.problems import Report, quoted
 from proxy.config.shapes import (
     ANSWER_HEADERS_KEY,
     BACKEND_HEADERS,
-    BACKEND_MIN_RATE,
     BACKENDS,
     CONNECT,
     MAX_IN_FLIGHT,

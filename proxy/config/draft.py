@@ -10,7 +10,7 @@ from proxy.config.drafts import FileDraft, MainDraft, Mentioned, roster_of
 from proxy.config.forwarding import draft_forwarding
 from proxy.config.identity import draft_identity
 from proxy.config.kinds import Fields
-from proxy.config.limits import draft_limits
+from proxy.config.limits import LIMITS_KEY, draft_limits
 from proxy.config.listener import draft_error_pages, draft_listener
 from proxy.config.names import is_token
 from proxy.config.nodes import is_blank
@@ -31,7 +31,6 @@ from proxy.config.shapes import (
     INCLUDE,
     INCLUDED,
     INNER_HOSTS,
-    LIMITS_KEY,
     LISTENER_KEY,
     MAIN,
     OTHERWISE,

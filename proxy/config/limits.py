@@ -1,4 +1,7 @@
-"""The limits of routes.yaml: one row each, from which come the keys, the reader, and the table of docs/traffic.md."""
+"""The limits of routes.yaml: one row each, from which come the keys, the reader, and the table of docs/traffic.md.
+
+Part of `shapes.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ _MIB: Final = KIB * KIB
 _TIB: Final = _MIB * _MIB
 _MOST: Final = 1_000_000
 
-BODY_SIZE: Final = Size(1, _TIB, may_be_off=True)
-RATE: Final = Size(1, 100 * _MIB, may_be_off=True)
+_BODY_SIZE: Final = Size(1, _TIB, may_be_off=True)
+_RATE: Final = Size(1, 100 * _MIB, may_be_off=True)
 _LINE: Final = Size(256, _MIB)
 _HEAD: Final = Size(1024, 16 * _MIB)
 _BUFFER: Final = Size(1, 16 * _MIB)
@@ -96,7 +99,7 @@ ROWS: Final = (
     Row(
         limit=Limit.BODY,
         field="body_bytes",
-        kind=BODY_SIZE,
+        kind=_BODY_SIZE,
         of="A request's body, without its framing; an area may have its own",
         then="413, before a backend hears of it when its length is announced; one in chunks is cut at both sides",
         precedent="HAProxy, Envoy, Caddy none; nginx 1 MiB; what is in front must not refuse what is behind takes",
@@ -153,7 +156,7 @@ ROWS: Final = (
     Row(
         limit=Limit.MIN_RATE,
         field="min_rate_bytes",
-        kind=RATE,
+        kind=_RATE,
         of="Bytes a second that a client at least gives of a body, or takes of an answer, on average over "
         "`body_timeout` or `stall` of being waited for",
         then="408, or a cut once an answer began",
@@ -278,6 +281,22 @@ ROWS: Final = (
 )
 
 LIMITS: Final = Shape("limits", [row.key for row in ROWS])
+LIMITS_KEY = Key(
+    name="limits", kind=LIMITS, default="the defaults", meaning="What a client or a backend may ask of the proxy."
+)
+AREA_BODY = Key(
+    name="body",
+    kind=_BODY_SIZE,
+    default="`limits.body`",
+    meaning="What a request's body may come to here; more is 413.",
+)
+BACKEND_MIN_RATE = Key(
+    name="min_rate",
+    kind=_RATE,
+    default="`240B`",
+    meaning="Bytes a second that it takes of a request, or gives of an answer that announces its length, at least, on average "
+    "over `timeout`; fewer end the exchange.",
+)
 
 
 def draft_limits(fields: Fields | None) -> Limits:

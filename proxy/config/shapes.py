@@ -24,7 +24,7 @@ from proxy.config.kinds import (
     check_name,
     tell_kind,
 )
-from proxy.config.limits import BODY_SIZE, LIMITS, RATE
+from proxy.config.limits import AREA_BODY, BACKEND_MIN_RATE, LIMITS, LIMITS_KEY
 from proxy.config.nodes import Node, Sequence
 from proxy.config.observing import METRICS, METRICS_KEY, TRACING, TRACING_KEY
 from proxy.config.quantities import Duration, Whole
@@ -59,13 +59,6 @@ TOTAL = Key(
     kind=Duration(may_be_off=True),
     default="`off`",
     meaning="The longest time for a whole exchange.",
-)
-BACKEND_MIN_RATE = Key(
-    name="min_rate",
-    kind=RATE,
-    default="`240B`",
-    meaning="Bytes a second that it takes of a request, or gives of an answer that announces its length, at least, on average "
-    "over `timeout`; fewer end the exchange.",
 )
 HEALTH = Key(
     name="health",
@@ -266,12 +259,6 @@ RETIRED = Key(
     default="`false`",
     meaning="Legacy no longer has it: new answers, always, outside any rollback.",
 )
-AREA_BODY = Key(
-    name="body",
-    kind=BODY_SIZE,
-    default="`limits.body`",
-    meaning="What a request's body may come to here; more is 413.",
-)
 
 
 class _Routes:
@@ -356,9 +343,6 @@ ROLLBACK_DRAIN = Key(
     kind=Duration(),
     default="`10s`",
     meaning="Over how long WebSockets and event streams on the new system are ended when a rollback covers them.",
-)
-LIMITS_KEY = Key(
-    name="limits", kind=LIMITS, default="the defaults", meaning="What a client or a backend may ask of the proxy."
 )
 AREAS_KEY = Key(
     name="areas",
