@@ -39,7 +39,7 @@ def serve(settings: Settings) -> int:
     try:
         lock = take_state(
             state,
-            settings.drain_s + _DRAIN_MARGIN_S,
+            settings.drain_delay_s + settings.drain_s + _DRAIN_MARGIN_S,
             on_wait=lambda holder: _say(f"waiting for {holder} on {state.root}, which is draining"),
         )
     except StateTaken as error:

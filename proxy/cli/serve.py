@@ -42,6 +42,15 @@ from proxy.cli.options import Failed, files_options, state_option
     help="One JSON line a request. `-` is standard output; SIGUSR1 reopens a file.",
 )
 @click.option(
+    "--drain-delay",
+    "drain_delay_s",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 3600),
+    metavar="SECONDS",
+    help="How long it goes on serving, no longer ready, before it stops listening: the balancer's time to notice.",
+)
+@click.option(
     "--drain",
     "drain_s",
     default=30.0,
@@ -64,6 +73,7 @@ def serve(
     flags: Path,
     state: Path,
     access_log: str,
+    drain_delay_s: float,
     drain_s: float,
     *,
     last_good: bool,
@@ -74,7 +84,8 @@ def serve(
     Broken files: it tells every problem and does not listen. Later edits of any file are in force between two requests; a broken edit
     changes nothing, and is told once with its place and the remedy. Messages go to standard error; one line there says when it is ready.
 
-    SIGTERM or Ctrl-C: takes no more connections, ends what was begun, within --drain. A second one ends at once.
+    SIGTERM or Ctrl-C: is no longer ready, serves for --drain-delay more, then takes no more connections and ends what was begun, within
+    --drain. A second one ends at once.
 
     \b
     Examples
@@ -107,6 +118,7 @@ def serve(
         access_log=access_log,
         last_good=last_good,
         flags_readonly=flags_readonly,
+        drain_delay_s=drain_delay_s,
         drain_s=drain_s,
     )
     try:

@@ -110,6 +110,7 @@ class Reporter:
         return ready, {
             "latch": msgspec.to_builtins(latch),
             "ready": ready,
+            "why_not": "" if ready else "the proxy was told to end" if draining else "no worker serves",
             "draining": draining,
             "generation": 0 if posted is None else posted.generation,
             "plan": "" if posted is None else posted.plan,

@@ -25,6 +25,7 @@ class Settings:
     last_good: bool = False
     flags_readonly: bool = False
     boot: str = ""  # tells this run of the machine from all others
+    drain_delay_s: float = 0.0  # how long it still serves after readiness was withdrawn
     drain_s: float = 30.0  # the longest that requests in flight are waited for
 
     @property

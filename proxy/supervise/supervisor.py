@@ -7,7 +7,7 @@ It reads no configuration and speaks no HTTP; there is little in it that can bre
 3. the traffic sockets listen, the workers start
 4. once every worker has confirmed a generation, one line says so
 5. SIGUSR2: workers are replaced, one after another (`rolling`)
-6. SIGTERM, SIGINT or SIGHUP: workers drain, then control ends; a second signal kills
+6. SIGTERM, SIGINT or SIGHUP: readiness is withdrawn at once; after `drain_delay_s` workers drain, then control ends; a second signal kills
 
 Standard library only, so that no upgrade of a dependency can break it.
 """
@@ -15,7 +15,6 @@ Standard library only, so that no upgrade of a dependency can break it.
 from __future__ import annotations
 
 import enum
-import json
 import logging
 import os
 import signal
@@ -27,6 +26,7 @@ from typing import Final
 from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
 from proxy.supervise.assignment import Assignment, Settings
 from proxy.supervise.children import Child, Stillness
+from proxy.supervise.judging import LatchEpoch, cause_of_death, patience
 from proxy.supervise.lock import StateLock
 from proxy.supervise.mapped import map_page, prepare_run, remove_run
 from proxy.supervise.rolling import GIVE_UP_S, Do, Rolling
@@ -34,9 +34,6 @@ from proxy.supervise.signals import ENDINGS, Signals, signals
 from proxy.supervise.sockets import BACKLOG, show_address
 
 _TICK_S: Final = 0.1
-_STILL_TICKS: Final = 100  # 10 s of our own ticks: a paused machine doesn't tick and kills nobody
-_STILL_TICKS_UNCONFIRMED: Final = 10  # while the latch waits for it: a rollback counts on this
-_STILL_TICKS_AT_START: Final = 300  # importing on a machine that swaps
 _GRACE_S: Final = 5.0  # beyond the drain, before a child is killed
 _CONTROL_GRACE_S: Final = 5.0
 
@@ -52,6 +49,7 @@ class Phase(enum.Enum):
 
     STARTING = "waiting for control's first plan"
     SERVING = "workers carry traffic"
+    LEAVING = "workers carry traffic, and the balancer is told to send no more"
     DRAINING = "workers end what they began"
     CLOSING = "control ends"
     ENDED = "nobody is left"
@@ -138,6 +136,10 @@ class Supervisor:
                 self._announce()
             case Phase.SERVING:
                 self._roll_on(now_s)
+            case Phase.LEAVING:
+                self._roll_on(now_s)
+                if now_s >= self._give_up_at_s:
+                    self._begin_drain(now_s)
             case Phase.DRAINING:
                 self._drain_on(now_s)
             case Phase.CLOSING:
@@ -161,8 +163,24 @@ class Supervisor:
             if self._phase in {Phase.DRAINING, Phase.CLOSING}:
                 _log.warning("second signal: killing what is left")
                 self._give_up_at_s = now_s
-            else:
+            elif self._phase is Phase.LEAVING:
+                _log.warning("second signal: the balancer is given no more time, and nobody else either")
                 self._begin_drain(now_s)
+                self._give_up_at_s = now_s
+            else:
+                self._leave(now_s)
+
+    def _leave(self, now_s: float) -> None:
+        """Withdraw readiness, and go on serving until the balancer has had its time to notice."""
+        delay_s = self._settings.drain_delay_s if self._announced else 0.0
+        if delay_s:
+            _log.info("not ready any more; serving for %g s, until the balancer has noticed", delay_s)
+        self._phase = Phase.LEAVING
+        self._give_up_at_s = now_s + delay_s
+        self._note_roster()
+        self._lock.stop_serving()
+        if not delay_s:
+            self._begin_drain(now_s)
 
     def _begin_drain(self, now_s: float) -> None:
         _log.info("draining, %g s at most", self._settings.drain_s)
@@ -175,7 +193,6 @@ class Supervisor:
             child.wanted = False
             child.tell(signal.SIGTERM)
         self._note_roster()
-        self._lock.stop_serving()
 
     def _drain_on(self, now_s: float) -> None:
         left = [child for child in self._workers if child.pid]
@@ -253,7 +270,7 @@ class Supervisor:
             elif child.wanted:
                 pause_s = max(0.0, child.due_at_s - now_s)
                 when = f"in {pause_s:.1f} s" if pause_s >= _TICK_S else "at once"
-                _log.warning("%s ended (%s) and is started again %s", child.name, _cause(code), when)
+                _log.warning("%s ended (%s) and is started again %s", child.name, cause_of_death(code), when)
         if changed:
             self._note_roster()
 
@@ -261,7 +278,7 @@ class Supervisor:
         changed = False
         if not self._control.pid and self._control.wanted and now_s >= self._control.due_at_s:
             changed |= self._start(self._control, self._ops, 0, now_s)
-        if self._phase is Phase.SERVING:
+        if self._phase in {Phase.SERVING, Phase.LEAVING}:
             for slot, child in enumerate(self._workers):
                 number = self._rolling.sockets[slot]
                 if number is not None and not child.pid and now_s >= child.due_at_s:
@@ -295,7 +312,7 @@ class Supervisor:
             if not child.pid:
                 continue
             still = self._stillness[slot].tick(self._confirmations[slot].beats)
-            if still >= _patience(note, child.pid, epoch):
+            if still >= patience(note, child.pid, epoch):
                 _log.error("%s: no heartbeat for %.0f s; it is killed", child.name, still * _TICK_S)
                 self._stillness[slot].ticks = 0
                 child.tell(signal.SIGKILL)
@@ -317,48 +334,9 @@ class Supervisor:
                 vacant=tuple(slot for slot, number in enumerate(self._rolling.sockets) if number is None),
                 listen=self._listen_at,
                 ops=self._ops_at,
-                draining=self._phase in {Phase.DRAINING, Phase.CLOSING},
+                draining=self._phase in {Phase.LEAVING, Phase.DRAINING, Phase.CLOSING},
                 control_starts=self._control.starts,
                 worker_starts=tuple(child.starts for child in self._workers),
                 worker_pids=tuple(child.pid for child in self._workers),
             )
         )
-
-
-def _patience(note: Confirmed | None, pid: int, epoch: int) -> int:
-    """For how many ticks a worker's heartbeat may stand still.
-
-    Args:
-        note: what its page says.
-        pid: of the process that runs there.
-        epoch: the latest of the latch.
-    """
-    if note is None or note.pid != pid:
-        return _STILL_TICKS_AT_START  # it has not begun, and sends nothing anywhere
-    return _STILL_TICKS if note.epoch >= epoch else _STILL_TICKS_UNCONFIRMED
-
-
-class LatchEpoch:
-    """The epoch of the latch, read only when its page has changed."""
-
-    def __init__(self, page: TextPage) -> None:
-        self._page = page
-        self._version = 0
-        self._epoch = 0
-
-    def look(self) -> int:
-        """The epoch; 0: none yet."""
-        version = self._page.version
-        if version != self._version and (text := self._page.read_text()) is not None:
-            self._version = version
-            self._epoch = json.loads(text)["latch"]["epoch"]
-        return self._epoch
-
-
-def _cause(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

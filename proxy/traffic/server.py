@@ -187,6 +187,7 @@ class Traffic:
         self.draining = True
         for client in list(self._clients):
             client.drain()
+        self.lasting.drain(timeout_s)
         if not self._nothing_left():
             self._emptied.clear()
             try:

@@ -106,6 +106,33 @@ def test_a_drain_ends_what_was_begun_and_takes_nothing_new(tmp_path: Path) -> No
     assert list(Path(running.state).glob("run")) == [], "the pages are removed"
 
 
+def test_readiness_is_withdrawn_first_and_the_balancer_has_its_time_before_anybody_is_refused(tmp_path: Path) -> None:
+    with node(tmp_path, "--drain-delay", "3600") as (running, _, _):
+        url, ops = running.url, running.ops
+        assert running.readyz()["why_not"] == ""
+        worker = running.worker_pid()
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: _asked(ops).status_code == 503, "not ready any more")
+        assert running.readyz()["why_not"] == "the proxy was told to end"
+        assert running.get_afresh("/orders/1", "acme") == "legacy"
+        os.kill(worker, signal.SIGKILL)
+        assert running.get_afresh("/orders/1", "pilot-1") == "new", "who falls meanwhile is replaced"
+        assert running.end() == 0, "a second signal waits for nobody"
+        assert _refuses(url)
+
+
+def test_after_the_balancer_had_its_time_the_drain_begins_by_itself(tmp_path: Path) -> None:
+    with node(tmp_path, "--drain-delay", "0.3") as (running, _, _):
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(20) == 0
+        told = [line for line in running.messages if "not ready" in line or "draining" in line]
+        assert ["serving for 0.3 s" in line for line in told] == [True, False]
+
+
+def _asked(ops: str) -> httpx.Response:
+    return httpx.get(f"{ops}/readyz", trust_env=False)
+
+
 def _refuses(url: str) -> bool:
     host, _, port = url.removeprefix("http://").rpartition(":")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from proxy.core.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
 from proxy.core.decision import Decision, decide
@@ -32,6 +33,11 @@ class Held:
         if self.breaks:
             raise RuntimeError
         self.ends.append("recalled")
+
+    def drained(self) -> None:
+        if self.breaks:
+            raise RuntimeError
+        self.ends.append("drained")
 
     def failed(self) -> None:
         self.ends.append("failed")
@@ -96,5 +102,57 @@ def test_what_ends_by_itself_is_recalled_no_more() -> None:
         lasting.discard(second)
         assert not lasting.held
         assert not lasting._timers
+
+    asyncio.run(go())
+
+
+def test_a_drain_lets_go_of_many_at_moments_that_are_spread_and_of_none_at_its_beginning() -> None:
+    async def go() -> None:
+        lasting = Lasting(lambda: NOTHING_ROLLED_BACK, lambda: GENERATION)
+        lasting.held.update(Held(b"/") for _ in range(MANY))
+        began_s = asyncio.get_running_loop().time()
+        lasting.drain(3600)
+        late = Held(b"/new/1")
+        lasting.add(late)
+        await until_async(lambda: len(lasting._partings) == MANY + 1, "each has its moment")
+        due_s = sorted(timer.when() - began_s for timer in lasting._partings.values())
+        assert 1200 <= due_s[0] < 1260
+        assert 3180 < due_s[-1] <= 3300, "the last are gone before the drain is over"
+        assert max(later - sooner for sooner, later in itertools.pairwise(due_s)) < 60
+        lasting.discard(late)
+        assert len(lasting._partings) == MANY
+        lasting.close()
+        assert not lasting._partings
+
+    asyncio.run(go())
+
+
+def test_a_drain_ends_all_of_them_and_one_that_breaks_alone() -> None:
+    async def go() -> None:
+        lasting = Lasting(lambda: NOTHING_ROLLED_BACK, lambda: GENERATION)
+        broken, sound = Held(b"/"), Held(b"/new/2")
+        broken.breaks = True
+        for one in (broken, sound):
+            lasting.add(one)
+        lasting.drain(0.01)
+        await until_async(lambda: broken.ends and sound.ends, "both ended")
+        assert (broken.ends, sound.ends) == (["failed"], ["drained"])
+
+    asyncio.run(go())
+
+
+def test_a_rollback_recalls_what_it_covers_in_the_middle_of_a_drain() -> None:
+    async def go() -> None:
+        latch = NOTHING_ROLLED_BACK
+        lasting = Lasting(lambda: latch, lambda: GENERATION)
+        covered, kept = Held(b"/new/1"), Held(b"/")
+        for one in (covered, kept):
+            lasting.add(one)
+        lasting.drain(3600)
+        latch = LiveLatch(1, [LiveEntry(AREA, Under.RUNNING)])
+        lasting.look()
+        await until_async(lambda: covered.ends, "recalled")
+        assert (covered.ends, kept.ends) == (["recalled"], [])
+        lasting.close()
 
     asyncio.run(go())

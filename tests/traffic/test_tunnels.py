@@ -332,9 +332,9 @@ def test_half_a_tunnel_is_given_less_time(start: Callable[..., Node], legacy: Ra
     assert ended(node)["fault"] == "proxy-body-timeout"
 
 
-def test_draining_waits_for_tunnels_and_ends_them_when_its_time_is_over(node: Node, legacy: RawBackend) -> None:
+def test_draining_gives_tunnels_time_and_ends_them_before_its_own_is_over(node: Node, legacy: RawBackend) -> None:
     with tunnel(node, legacy) as (client, server):
-        drained = node.begin(node.traffic.drain(1.0))
+        drained = node.begin(node.traffic.drain(3.0))
         eventually(lambda: node.traffic.draining, "draining")
         passes(client, server)
         assert client.ends()

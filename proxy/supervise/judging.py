@@ -1,0 +1,53 @@
+"""Who is killed for standing still, and how an end is named. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Final
+
+from proxy.core.pages import Confirmed, TextPage
+
+_STILL_TICKS: Final = 100  # 10 s of our own ticks: a paused machine doesn't tick and kills nobody
+_STILL_TICKS_UNCONFIRMED: Final = 10  # while the latch waits for it: a rollback counts on this
+_STILL_TICKS_AT_START: Final = 300  # importing on a machine that swaps
+
+
+def patience(note: Confirmed | None, pid: int, epoch: int) -> int:
+    """For how many ticks a worker's heartbeat may stand still.
+
+    Args:
+        note: what its page says.
+        pid: of the process that runs there.
+        epoch: the latest of the latch.
+    """
+    if note is None or note.pid != pid:
+        return _STILL_TICKS_AT_START  # it has not begun, and sends nothing anywhere
+    return _STILL_TICKS if note.epoch >= epoch else _STILL_TICKS_UNCONFIRMED
+
+
+class LatchEpoch:
+    """The epoch of the latch, read only when its page has changed."""
+
+    def __init__(self, page: TextPage) -> None:
+        self._page = page
+        self._version = 0
+        self._epoch = 0
+
+    def look(self) -> int:
+        """The epoch; 0: none yet."""
+        version = self._page.version
+        if version != self._version and (text := self._page.read_text()) is not None:
+            self._version = version
+            self._epoch = json.loads(text)["latch"]["epoch"]
+        return self._epoch
+
+
+def cause_of_death(code: int) -> str:
+    """An exit code (negative: a signal) in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
