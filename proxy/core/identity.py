@@ -104,6 +104,8 @@ def cookie_values(head: RequestHead, name: bytes) -> list[bytes]:
         if line.find(name) < 0:
             continue  # most requests carry cookies, few carry this one
         for piece in line.split(b";"):
+            if piece.find(name) < 0:
+                continue
             key, _, value = piece.partition(b"=")
             if key.strip() == name:
                 value = value.strip()
