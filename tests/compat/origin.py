@@ -20,6 +20,13 @@ from tests.traffic.wire import RawBackend, Wire
 
 TEXT: Final = b"0123456789" * 100
 
+# A fixed one, so that what is heard with and without the proxy can be compared; without any, the proxy would add its own.
+_DATE: Final = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+_DATED: Final = {
+    status: f"HTTP/1.1 {status} {phrase}\r\n{_DATE}".encode()
+    for status, phrase in ((200, "OK"), (204, "No Content"), (304, "Not Modified"))
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -122,7 +129,7 @@ def _body(wire: Wire, head: str) -> tuple[bytes, str]:
 
 def _send(seen: Seen, wire: Wire, status: str, lines: str, body: bytes) -> None:
     shown = b"" if seen.line.startswith("HEAD ") else body
-    wire.send(f"HTTP/1.1 {status}\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode("latin-1"), shown)
+    wire.send(f"HTTP/1.1 {status}\r\n{_DATE}{lines}Content-Length: {len(body)}\r\n\r\n".encode("latin-1"), shown)
 
 
 def _plain(origin: Origin, seen: Seen, wire: Wire) -> None:
@@ -163,22 +170,22 @@ def _compressed(_: Origin, seen: Seen, wire: Wire) -> None:
 
 
 def _chunked(_: Origin, seen: Seen, wire: Wire) -> None:
-    wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n")
+    wire.send(_DATED[200] + b"Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n")
     if not seen.line.startswith("HEAD "):
         wire.send(b"5\r\nfirst\r\n7;note=x\r\n second\r\n0\r\nX-Sum: 12\r\n\r\n")
 
 
 def _until_close(_: Origin, seen: Seen, wire: Wire) -> bool:
-    wire.send(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n", TEXT)
+    wire.send(f"HTTP/1.0 200 OK\r\n{_DATE}Content-Type: text/plain\r\n\r\n".encode(), TEXT)
     return True
 
 
 def _unmodified(_: Origin, seen: Seen, wire: Wire) -> None:
-    wire.send(b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\n\r\n')
+    wire.send(_DATED[304] + b'ETag: "1"\r\n\r\n')
 
 
 def _nothing(_: Origin, seen: Seen, wire: Wire) -> None:
-    wire.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+    wire.send(_DATED[204] + b"\r\n")
 
 
 def _digest(_: Origin, seen: Seen, wire: Wire) -> None:
@@ -201,7 +208,7 @@ def _hints(_: Origin, seen: Seen, wire: Wire) -> None:
 
 def _events(origin: Origin, seen: Seen, wire: Wire) -> bool:
     """One event at once, another when the gate is opened; then silence until the listener leaves."""
-    wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\r\ndata: first\n\n")
+    wire.send(_DATED[200] + b"Content-Type: text/event-stream\r\nCache-Control: no-store\r\n\r\ndata: first\n\n")
     origin.gate.wait()
     wire.send(b"data: second\n\n")
     with contextlib.suppress(OSError):
