@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from proxy.config.drafts import BackendDraft, HeaderDraft
+from proxy.config.endpoints import ENDPOINTS_KEY, draft_care
 from proxy.config.fieldshapes import ANSWER_HEADERS_REMOVE, ANSWER_HEADERS_SET, HEADERS_REMOVE, HEADERS_SET
 from proxy.config.fileset import ENVIRONMENT, normal_name
 from proxy.config.limits import BACKEND_MIN_RATE
@@ -73,6 +74,7 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         total_s=None if total_s is None or math.isinf(total_s) else total_s,
         min_rate_bytes=defaults.min_rate_bytes if min_rate is None else min_rate,
         max_in_flight=fields[MAX_IN_FLIGHT],
+        care=draft_care(fields[ENDPOINTS_KEY]),
         headers_remove=remove,
         answer_headers_remove=told_remove,
         host=_told_host(fields, headers_set, report),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.config.endpoints import ENDPOINTS, ENDPOINTS_KEY
 from proxy.config.fieldshapes import ANSWER_HEADERS, FORWARDING, HEADERS
 from proxy.config.kinds import (
     NAME,
@@ -89,7 +90,7 @@ BACKEND: Final = Shape(
     "backends.*",
     (
         *(URL, TIMEOUT, CONNECT, TOTAL, BACKEND_MIN_RATE, HEALTH, MAX_IN_FLIGHT, TOLD_HOST),
-        *(BACKEND_HEADERS, ANSWER_HEADERS_KEY, TLS),
+        *(BACKEND_HEADERS, ANSWER_HEADERS_KEY, TLS, ENDPOINTS_KEY),
     ),
 )
 LEGACY = Key(name="legacy", kind=BACKEND, required=True, meaning="The old system.")
@@ -382,7 +383,7 @@ MAIN: Final = Shape(
 INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere=(key.name for key in MAIN.keys))
 
 SHAPES: Final = (
-    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, IDENTITY, FORWARDING, ACCOUNTS),
+    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, IDENTITY, FORWARDING, ACCOUNTS),
     *(SEGMENT, COOKIES, TRACING, METRICS, LIMITS, AREA, ROUTE, REWRITE),
     *SHAPES_OF_EDGES,
 )

@@ -76,6 +76,18 @@ METRICS: Final[tuple[Metric, ...]] = (
     ),
     Metric("strangler_backend_connections_open", "gauge", ("backend",), "Connections to a backend."),
     Metric(
+        "strangler_endpoint_held_off",
+        "gauge",
+        ("backend", "endpoint", "why"),
+        "Workers that ask others first: it is unreachable, unhealthy (as its probes say), ejected (it left requests unanswered), or returning (its part grows).",
+    ),
+    Metric(
+        "strangler_endpoint_ejections_total",
+        "counter",
+        ("backend",),
+        "How often an endpoint was left out because it left requests unanswered, by all workers.",
+    ),
+    Metric(
         "strangler_log_lines_dropped_total", "counter", (), "Lines of the access log that a slow disk or pipe cost."
     ),
     Metric(

@@ -160,6 +160,15 @@ class BackendTls(_Part, frozen=True, kw_only=True):
     verify: bool = True
 
 
+class EndpointCare(_Part, frozen=True, kw_only=True):
+    """When an endpoint of a backend is left out, for how long, and how it comes back."""
+
+    faults: int = 5  # exchanges in a row that it leaves unanswered; 0: any number
+    first_s: float = 1.0  # twice as long each time it fails again …
+    longest_s: float = 30.0  # … up to this
+    slow_start_s: float = 10.0  # until it gets its whole part again; 0: at once
+
+
 class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     """How one of the two systems is reached. Seconds; `max_in_flight` is per node, None is unlimited."""
 
@@ -175,6 +184,7 @@ class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     tls: BackendTls | None = None  # None: as a BackendTls without anything written
     answer_headers_set: tuple[tuple[str, str], ...] = ()
     answer_headers_remove: tuple[str, ...] = ()
+    care: EndpointCare = EndpointCare()
     host: str = KEEP  # told as Host: `keep` (the client's), `backend` (the endpoint's), or this
     place: str
 

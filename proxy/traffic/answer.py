@@ -214,6 +214,8 @@ class Answering(Ending):
                 connection.rest(self.traffic.tick)
             else:
                 connection.cut()
+                if whole and self._endpoint.minded:
+                    self._endpoint.answered(self.traffic.tick)
         self._end()
 
     def _upload_goes_on(self) -> bool:

@@ -10,8 +10,8 @@ from proxy.core.override import override
 from proxy.traffic.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    from proxy.traffic.endpoint import Endpoint
     from proxy.traffic.exchange import Exchange
-    from proxy.traffic.pool import Endpoint
 
 
 class BackendConnection(asyncio.Protocol):

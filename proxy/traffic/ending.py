@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from proxy.core.lasthop import LastHop
     from proxy.traffic.backend import BackendConnection
     from proxy.traffic.client import ClientConnection
-    from proxy.traffic.pool import Endpoint
+    from proxy.traffic.endpoint import Endpoint
     from proxy.traffic.server import Traffic
     from proxy.traffic.tracing import Trace
     from proxy.traffic.wiring import Outlet, Wiring
@@ -303,6 +303,7 @@ class Ending:
     def _backend_failed(self, stage: Stage, kind: Kind, why: str | None = None) -> None:
         if why is not None:
             _log.warning("%s: %s: %s", self._outlet.backend, self._endpoint.url, why)
+        self._outlet.pool.faulted(self._endpoint, stage, kind, self.traffic.tick)
         self._cut_request(Fault(self._outlet.party, stage, kind))
 
     def _backend_broke(self, bad: BadMessage, stage: Stage) -> None:

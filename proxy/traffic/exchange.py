@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from proxy.core.freeze import LiveFreeze
     from proxy.traffic.backend import BackendConnection
     from proxy.traffic.client import ClientConnection
-    from proxy.traffic.pool import Endpoint
+    from proxy.traffic.endpoint import Endpoint
     from proxy.traffic.server import Traffic
     from proxy.traffic.tracing import Tracer
     from proxy.traffic.wiring import Wiring

@@ -1,7 +1,12 @@
-"""Endpoints with their idle connections, and the choice between them.
+"""The choice between a backend's endpoints, and fresh connections to them.
 
 What traffic changes (`Endpoint`, `Load`) is kept by name and outlives a swap; `Pool` is the frozen view of one
 generation. An endpoint that went is drained: its exchanges end normally, nothing new begins there.
+
+Of two endpoints drawn at random the one with less in flight is asked: nearly as good as the best of all, and workers that
+can't see each other's load don't all run to the same one (Mitzenmacher, "The Power of Two Choices in Randomized Load
+Balancing"; Envoy's `LEAST_REQUEST`, HAProxy's `random(2)`). Only when one of the two is minded, or some have been tried, all are
+looked at, each in its standing (`proxy.core.endpointhealth`).
 """
 
 from __future__ import annotations
@@ -9,113 +14,29 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import ssl
 import time
 from collections.abc import Sequence
 from socket import gaierror
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from proxy.core.faults import Kind
-from proxy.core.model import Backend
-from proxy.core.plan import BackendSpec
+from proxy.core.endpointhealth import Standing
+from proxy.core.faults import Kind, Stage
 from proxy.traffic.backend import BackendConnection, SecureBackendConnection
 from proxy.traffic.limits import TICK_S, WATER_BYTES, ticks
-from proxy.traffic.reach import Reach
 
 if TYPE_CHECKING:
+    from proxy.core.plan import BackendSpec
+    from proxy.traffic.endpoint import Endpoint
     from proxy.traffic.exchange import Exchange
-    from proxy.traffic.telemetry import Telemetry
-    from proxy.traffic.tls import BackendContext
 
-_AVOIDED_S: Final = 1.0  # an endpoint that couldn't be reached is asked last for so long
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _MARGIN_S: Final = 60.0  # above our own deadline, which is the one that ends a handshake
 _SHUTDOWN_S: Final = 5.0  # for a backend to answer our close_notify, as long as for a client
+_DRAWS: Final = (
+    65537  # a prime whose primitive root is 75: every number comes once before one comes again (as the ZX81 drew)
+)
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
-
-
-class Endpoint:
-    """One URL of a backend, with its connections, all of them in plain text or made with one TLS context.
-
-    Attributes:
-        in_flight: exchanges it is lent to or that wait for a connection to it.
-        avoided_until_tick: before that, others are asked first.
-        gone: no generation names it any more.
-        reach: says when it can't be reached, and when it can again.
-    """
-
-    __slots__ = (
-        "_idle",
-        "_telemetry",
-        "avoided_until_tick",
-        "backend",
-        "gone",
-        "host",
-        "in_flight",
-        "port",
-        "reach",
-        "tls",
-        "url",
-    )
-
-    def __init__(self, backend: Backend, url: str, telemetry: Telemetry, tls: BackendContext | None = None) -> None:
-        parts = urlsplit(url)
-        self.backend = backend
-        self.url = url
-        self.host = parts.hostname or ""
-        self.port = parts.port or _DEFAULT_PORTS[parts.scheme]
-        self.tls = tls
-        self.in_flight = 0
-        self.avoided_until_tick = 0
-        self.gone = False
-        self.reach = Reach(backend, url)
-        self._idle: list[BackendConnection] = []  # the last in is the first out: what isn't needed grows old
-        self._telemetry = telemetry
-
-    def take(self) -> BackendConnection | None:
-        """An idle connection, the one that rested last."""
-        return self._idle.pop() if self._idle else None
-
-    def take_back(self, connection: BackendConnection) -> None:
-        """Keep a connection that is free again; a gone endpoint's is closed."""
-        if self.gone or connection.transport.is_closing():
-            connection.transport.abort()
-            return
-        self._idle.append(connection)
-
-    def forget(self, connection: BackendConnection) -> None:
-        """A connection that waited here has ended."""
-        if connection in self._idle:
-            self._idle.remove(connection)
-
-    def close_idle(self, before_tick: int) -> None:
-        """Close the connections that have rested since before a tick."""
-        idle = self._idle
-        if idle and idle[0].rested_tick < before_tick:
-            self._idle = [connection for connection in idle if connection.rested_tick >= before_tick]
-            for connection in idle:
-                if connection.rested_tick < before_tick:
-                    connection.transport.abort()
-
-    def retire(self) -> None:
-        """No generation names it any more: what is idle closes now, the rest when it comes back."""
-        self.gone = True
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.transport.abort()
-
-    def connect_took(self, us: int) -> None:
-        """Count how long it took to connect."""
-        self._telemetry.connect_took(self.backend, us)
-
-    def opened(self) -> None:
-        """Count a connection that was made."""
-        self._telemetry.backend_opened(self.backend)
-
-    def closed(self) -> None:
-        """Count a connection that ended."""
-        self._telemetry.backend_closed(self.backend)
 
 
 class Load:
@@ -140,8 +61,8 @@ class Pool:
 
     __slots__ = (
         "_connect_s",
+        "_draw",
         "_endpoints",
-        "_next",
         "_tasks",
         "bytes_a_tick",
         "limit",
@@ -160,8 +81,10 @@ class Pool:
         tasks: set[asyncio.Task[None]],
     ) -> None:
         self._endpoints = tuple(endpoints)
+        for endpoint in endpoints:
+            endpoint.health.care = spec.care
         self._connect_s = spec.connect_s
-        self._next = 0
+        self._draw = random.getrandbits(16)
         self._tasks = tasks
         self.load = load
         self.limit = None if spec.max_in_flight is None else -(-spec.max_in_flight // share_of_node)
@@ -175,23 +98,53 @@ class Pool:
         return self.limit is not None and self.load.in_flight >= self.limit
 
     def choose(self, tick: int, tried: Sequence[Endpoint] = ()) -> Endpoint | None:
-        """The endpoint with least in flight, in turn among equals; None when all have been tried."""
+        """The endpoint that is asked; None when all have been tried."""
         endpoints = self._endpoints
         count = len(endpoints)
         if count == 1:
             return None if tried else endpoints[0]
-        start = self._next
-        self._next = (start + 1) % count
+        self._draw = draw = (self._draw * 75 + 74) % _DRAWS
+        first = draw % count
+        one = endpoints[first]
+        other = endpoints[(first + 1 + draw // count % (count - 1)) % count]
+        if one.minded or other.minded or tried:
+            return self._choose_with_care(tick, tried)
+        return one if one.in_flight <= other.in_flight else other
+
+    def _choose_with_care(self, tick: int, tried: Sequence[Endpoint]) -> Endpoint | None:
+        """Of those that stand best the one with least in flight, beginning anywhere; they may be all that are bad."""
+        endpoints = self._endpoints
+        count = len(endpoints)
+        now_s = tick * TICK_S
         best: Endpoint | None = None
-        best_rank = (False, 0)
+        best_rank = (Standing.SOUND, 0)
+        start = self._draw % count
         for i in range(count):
             endpoint = endpoints[(start + i) % count]
             if endpoint in tried:
                 continue
-            rank = (endpoint.avoided_until_tick > tick, endpoint.in_flight)
+            standing = Standing.SOUND
+            if endpoint.minded:
+                self._draw = (self._draw * 75 + 74) % _DRAWS
+                standing = endpoint.health.standing(now_s, self._draw / _DRAWS)
+            rank = (standing, endpoint.in_flight)
             if best is None or rank < best_rank:
                 best, best_rank = endpoint, rank
         return best
+
+    def faulted(self, endpoint: Endpoint, stage: Stage, kind: Kind, tick: int) -> None:
+        """An exchange broke at an endpoint.
+
+        What it said, however wrong, is what was asked of it; only silence counts, and a cut. And no silence once it has
+        begun to answer: how fast a body moves is the client's doing, too.
+        """
+        if kind is Kind.CUT or (kind is Kind.TIMEOUT and stage is not Stage.BODY):
+            out = sum(
+                one.health.believed(tick * TICK_S) >= Standing.EJECTED
+                for one in self._endpoints
+                if one.minded and one is not endpoint
+            )
+            endpoint.faulted(tick, out=out, of=len(self._endpoints))
 
     def connect(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Open a fresh connection for an exchange, which hears `connected`, `unreachable` or `crowded_out`."""
@@ -210,11 +163,11 @@ class Pool:
                     exchange.crowded_out()
                     return
                 tick = exchange.traffic.tick
-                endpoint.avoided_until_tick = tick + ticks(_AVOIDED_S)
+                endpoint.unreachable(tick)
                 endpoint.reach.failed(error, tick, connect_s=self._connect_s, alone=len(self._endpoints) == 1)
                 exchange.unreachable(endpoint, _kind_of(error))
             else:
-                endpoint.avoided_until_tick = 0
+                endpoint.connected(exchange.traffic.tick)
                 endpoint.reach.made()
                 endpoint.connect_took(int((time.monotonic() - began_s) * 1_000_000))
                 transport.set_write_buffer_limits(high=WATER_BYTES)

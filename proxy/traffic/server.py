@@ -20,13 +20,14 @@ from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.crowd import Admission, Crowd
 from proxy.traffic.doors import Doors
+from proxy.traffic.endpoint import Endpoint
 from proxy.traffic.entrance import Terms
 from proxy.traffic.headless import turn_away
 from proxy.traffic.lasting import Lasting
 from proxy.traffic.leaks import Leaks
 from proxy.traffic.limits import GREET_S, TICK_S, ticks
 from proxy.traffic.observers import Observe, Observers
-from proxy.traffic.pool import Endpoint, Load, Pool
+from proxy.traffic.pool import Load, Pool
 from proxy.traffic.telemetry import Telemetry
 from proxy.traffic.tls import PLAIN, BackendContext, Credentials
 from proxy.traffic.tunnel import Tunnel
@@ -364,6 +365,8 @@ class Traffic:
             orphan.sweep(tick)
         for endpoint in self._endpoints.values():
             endpoint.close_idle(tick - self._backend_idle_ticks)
+            if endpoint.minded:
+                endpoint.look(tick)
         self._flush()
 
     def _flush(self) -> None:

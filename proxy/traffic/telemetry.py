@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.endpointhealth import Standing, endpoint_series
 from proxy.core.metrics import label
 from proxy.core.model import Backend
 from proxy.traffic.timings import Histogram, Timings
@@ -73,6 +74,17 @@ class Telemetry:
     def connect_took(self, backend: Backend, us: int) -> None:
         """A connection to a backend was made, in so many microseconds."""
         self._connects[backend].add(us)
+
+    def ejected(self, backend: Backend) -> None:
+        """An endpoint is left out because of what it left unanswered."""
+        self._cells[self._counters.series(f'strangler_endpoint_ejections_total{{backend="{backend}"}}')] += 1
+
+    def held_off(self, backend: Backend, url: str, before: Standing, now: Standing) -> None:
+        """This worker believes something else of an endpoint."""
+        for standing, change in ((before, -1), (now, 1)):
+            if standing is not Standing.SOUND:
+                name = endpoint_series(backend, url, standing)
+                self._cells[self._counters.series(name)] += change
 
     def backend_opened(self, backend: Backend) -> None:
         """A connection to a backend was made."""

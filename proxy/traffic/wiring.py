@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from proxy.core.generation import Generation
     from proxy.core.plan import BackendSpec
+    from proxy.traffic.endpoint import Endpoint
     from proxy.traffic.leaks import Leaks
-    from proxy.traffic.pool import Endpoint, Pool
+    from proxy.traffic.pool import Pool
 
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.compile import Compiled, compile_files
-from proxy.core.plan import Forwarding
+from proxy.core.plan import EndpointCare, Forwarding
 from tests.config import base
 
 
@@ -61,6 +61,13 @@ def test_anything_else_is_told(url: str, code: str) -> None:
 
 def test_probes_are_refused_until_something_probes() -> None:
     assert codes(with_backend('{url: "http://a.internal", health: /readyz}')) == ["not-yet"]
+
+
+def test_how_endpoints_are_left_out_is_read_with_defaults_for_the_rest() -> None:
+    plan = with_backend('{url: "http://a:1", endpoints: {faults: off, slow_start: off, left_out: 2s}}').plan
+    assert plan is not None
+    assert plan.backends[0].care == EndpointCare(faults=0, first_s=2.0, longest_s=30.0, slow_start_s=0.0)
+    assert plan.backends[1].care == EndpointCare()
 
 
 def test_patience_is_read_in_seconds_and_off_is_none() -> None:

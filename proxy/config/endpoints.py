@@ -1,0 +1,61 @@
+"""When endpoints are left out and how they come back: the keys of `backends.*.endpoints`, and what is made of them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from proxy.config.kinds import Key, Shape
+from proxy.config.quantities import Duration, Whole
+from proxy.core.plan import EndpointCare
+
+if TYPE_CHECKING:
+    from proxy.config.kinds import Fields
+
+FAULTS = Key(
+    name="faults",
+    kind=Whole(1, 1000, may_be_off=True),
+    default="`5`",
+    meaning="Requests in a row that an endpoint leaves unanswered (cut, or silent for `timeout`); then others are asked first. Envoy 5.",
+)
+LEFT_OUT = Key(
+    name="left_out",
+    kind=Duration(),
+    default="`1s`",
+    meaning="For how long, and when it can't be reached; twice as long each time it fails again. nginx `fail_timeout` 10 s, Envoy 30 s, neither asking so little at first afterwards.",
+)
+LEFT_OUT_LONGEST = Key(
+    name="left_out_longest",
+    kind=Duration(),
+    default="`30s`",
+    meaning="The longest that it becomes. Envoy 300 s.",
+)
+SLOW_START = Key(
+    name="slow_start",
+    kind=Duration(may_be_off=True),
+    default="`10s`",
+    meaning="In this time its part of the requests grows from a tenth to the whole. nginx and HAProxy, where it is off, `slow_start` and `slowstart`.",
+)
+ENDPOINTS: Final = Shape("backends.*.endpoints", (FAULTS, LEFT_OUT, LEFT_OUT_LONGEST, SLOW_START))
+ENDPOINTS_KEY = Key(
+    name="endpoints",
+    kind=ENDPOINTS,
+    default="as its keys say",
+    meaning="When one of several endpoints is left out, and how it comes back.",
+)
+
+
+def draft_care(fields: Fields | None) -> EndpointCare:
+    """What was written, and the defaults for the rest."""
+    default = EndpointCare()
+    if fields is None:
+        return default
+    faults, slow_start_s = fields[FAULTS], fields[SLOW_START]
+    if slow_start_s is not None and math.isinf(slow_start_s):
+        slow_start_s = 0.0
+    return EndpointCare(
+        faults=default.faults if faults is None else faults,
+        first_s=fields[LEFT_OUT] or default.first_s,
+        longest_s=fields[LEFT_OUT_LONGEST] or default.longest_s,
+        slow_start_s=default.slow_start_s if slow_start_s is None else slow_start_s,
+    )
