@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final
 
 from proxy.admin.ops import ops_app, serve_ops
 from proxy.app.messages import log_to_stderr
-from proxy.app.process import ending
+from proxy.app.process import ending, hangups
 from proxy.control.canary import CanaryCommand
 from proxy.control.commands import serve_commands
 from proxy.control.editing import Editor
@@ -28,6 +29,7 @@ from proxy.control.lateness import Lateness
 from proxy.control.publish import Publisher
 from proxy.control.recorder import Recorder
 from proxy.control.reload import CannotStart, Reloader
+from proxy.control.reloadnow import ReloadCommand
 from proxy.control.report import Reporter
 from proxy.control.rollback import running_plan
 from proxy.control.rollbacks import Rollbacks
@@ -49,9 +51,10 @@ async def control(assignment: Assignment) -> int:
     settings = assignment.settings
     state = settings.state_dir
     slots = range(settings.slots)
+    board = Page(map_page(state.board, writable=True), Posted)
     publisher = Publisher(
         state=state,
-        board=Page(map_page(state.board, writable=True), Posted),
+        board=board,
         roster=Page(map_page(state.roster, writable=False), Roster),
         confirmations=[Page(map_page(state.worker(slot), writable=False), Confirmed) for slot in slots],
         judging=lambda: store.judging(),  # noqa: PLW0108 - it is made below
@@ -104,6 +107,7 @@ async def control(assignment: Assignment) -> int:
     throwing = LatchCommands(
         state=state, store=store, keeper=keeper, publisher=publisher, reloader=reloader, journal=journal
     )
+    reload = ReloadCommand(reloader, publisher)
     commands = (
         StatusCommand(reporter),
         ExplainCommand(state, publisher, latch, freezer),
@@ -113,6 +117,7 @@ async def control(assignment: Assignment) -> int:
             editor=editor, reloader=reloader, publisher=publisher, state=state, record=journal.record, latch=latch.latch
         ),
         FreezeCommand(freezer=freezer, reloader=reloader),
+        reload,
     )
     app = ops_app(readiness=reporter.readiness, metrics=telemetry.metrics)
     with contextlib.closing(journal), ending(assignment.life) as end:
@@ -136,7 +141,9 @@ async def control(assignment: Assignment) -> int:
                     tasks.create_task(one)
                     for one in (reloader.run(), keeper.run(), freezer.run(), lateness.run(), witness.run())
                 ]
-                await end.wait()
+                with hangups() as asked:
+                    running.append(tasks.create_task(reload.follow(asked, board.beat)))
+                    await end.wait()
                 for task in running:
                     task.cancel()
             recorder.stopped("told to end")
@@ -147,6 +154,7 @@ async def control(assignment: Assignment) -> int:
 def main() -> None:
     """Run the control process that the supervisor started."""
     assignment = Assignment.decode(sys.argv[1])
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the files have been read, which is what it asks for
     os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     log_to_stderr("control")
     sys.exit(asyncio.run(control(assignment)))

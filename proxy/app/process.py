@@ -35,6 +35,18 @@ def ending(life: int) -> Iterator[asyncio.Event]:
         loop.remove_signal_handler(signal.SIGTERM)
 
 
+@contextlib.contextmanager
+def hangups() -> Iterator[asyncio.Event]:
+    """An event that every SIGHUP sets; whoever answers it clears it."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    try:
+        yield asked
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
 async def either(first: asyncio.Event, second: asyncio.Event) -> None:
     """Wait until one of two events is set."""
     waits = {asyncio.ensure_future(event.wait()) for event in (first, second)}

@@ -36,6 +36,26 @@ def _notes(done: dict[str, Any]) -> Iterator[str]:
     yield from _workers(done)
 
 
+def reload_text(done: dict[str, Any]) -> str:
+    """What came of reading the files."""
+    return "\n".join(_reloaded(done))
+
+
+def _reloaded(done: dict[str, Any]) -> Iterator[str]:
+    yield from done["complaints"]
+    if done["trouble"]:
+        yield f"NOT in force: {done['trouble']}"
+        return
+    if done["held_back"]:
+        yield f"held back, at their last good version: {', '.join(sorted(done['held_back']))}"
+    elif done["code"] == 1:
+        yield "NOT in force: no plan can be made of the files"
+        return
+    if not done["changed"]:
+        yield "the files say what was in force already"
+    yield from _workers(done | {"within_ms": max((one["after_ms"] or 0 for one in done["workers"]), default=0)})
+
+
 def _workers(done: dict[str, Any]) -> Iterator[str]:
     workers = done["workers"]
     missing = [one for one in workers if not one["confirmed"]]

@@ -10,6 +10,7 @@ from proxy.cli.demo.command import demo
 from proxy.cli.explain import explain
 from proxy.cli.freeze import freeze
 from proxy.cli.journal import journal
+from proxy.cli.reload import reload
 from proxy.cli.rollback import release, rollback
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
@@ -43,5 +44,5 @@ def main() -> None:
     """
 
 
-for command in (demo, serve, check, explain, status, rollback, release, canary, freeze, journal, schema):
+for command in (demo, serve, check, explain, status, rollback, release, canary, freeze, reload, journal, schema):
     main.add_command(command)

@@ -148,6 +148,16 @@ class Reloader:
         if self.standing.held_back:
             self._retry_at_s = time.monotonic()
 
+    def read_now(self) -> None:
+        """Read the files and put in force what they say, however lately they were edited. In a thread; what came of it stands in `standing`."""
+        with self._turn:
+            self._retry_at_s = None
+            try:
+                self._read(self.standing.in_force)
+                self._settle()
+            except Exception as error:  # noqa: BLE001 - as in `_look`
+                self._stumble(error)
+
     # -- for a command that edits a file; in a thread, inside `hold` -----------------------------------------------------
 
     @contextlib.contextmanager

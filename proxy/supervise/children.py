@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import proxy
+from proxy.supervise.notify import VARIABLES
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
@@ -92,7 +93,7 @@ class Child:
         self._process = subprocess.Popen(
             command,
             pass_fds=tuple(descriptors),
-            env=environment | self._environment,
+            env={name: value for name, value in environment.items() if name not in VARIABLES} | self._environment,
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C in a terminal is for the supervisor, who ends its children in order
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import signal
 import socket
 from collections.abc import Iterator
 from typing import Final
 
-ENDINGS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-"""What ends the proxy."""
+ENDINGS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+"""What ends the proxy; SIGHUP does too where a terminal was closed."""
 
 
 class Signals:
@@ -25,6 +26,25 @@ class Signals:
         return (self._receiver.recv(256), False) if ready else (b"", True)
 
 
+class Terminal:
+    """The terminal that a process was started in, if it was: SIGHUP says that it was closed, and to others to read their files."""
+
+    def __init__(self) -> None:
+        self._had = _has_terminal()
+
+    def closed(self) -> bool:
+        """Whether there was one and is none any more."""
+        return self._had and not _has_terminal()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def signals() -> Iterator[Signals]:
     """Hear signals while the block runs."""
@@ -32,7 +52,7 @@ def signals() -> Iterator[Signals]:
     receiver.setblocking(False)
     sender.setblocking(False)
     former_descriptor = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    numbers = (*ENDINGS, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
+    numbers = (*ENDINGS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
     former = {number: signal.signal(number, lambda _number, _frame: None) for number in numbers}
     try:
         yield Signals(receiver)

@@ -7,7 +7,8 @@ It reads no configuration and speaks no HTTP; there is little in it that can bre
 3. the traffic sockets listen, the workers start
 4. once every worker has confirmed a generation, one line says so
 5. SIGUSR2: workers are replaced, one after another (`rolling`)
-6. SIGTERM, SIGINT or SIGHUP: readiness is withdrawn at once; after `drain_delay_s` workers drain, then control ends; a second signal kills
+6. SIGHUP: control reads the files now, and beats on the board when that is over
+7. SIGTERM or SIGINT: readiness is withdrawn at once; after `drain_delay_s` workers drain, then control ends; a second signal kills
 
 Standard library only, so that no upgrade of a dependency can break it.
 """
@@ -29,13 +30,15 @@ from proxy.supervise.children import Child, Stillness
 from proxy.supervise.judging import LatchEpoch, cause_of_death, patience
 from proxy.supervise.lock import StateLock
 from proxy.supervise.mapped import map_page, prepare_run, remove_run
+from proxy.supervise.notify import Notifier
 from proxy.supervise.rolling import GIVE_UP_S, Do, Rolling
-from proxy.supervise.signals import ENDINGS, Signals, signals
+from proxy.supervise.signals import ENDINGS, Signals, Terminal, signals
 from proxy.supervise.sockets import BACKLOG, show_address
 
 _TICK_S: Final = 0.1
 _GRACE_S: Final = 5.0  # beyond the drain, before a child is killed
 _CONTROL_GRACE_S: Final = 5.0
+_RELOAD_S: Final = 35.0  # control waits for its workers for 30 s
 
 # glibc gives big blocks back to the kernel and fetches them again for every body; raising the thresholds took a third off
 # large downloads and two thirds off uploads. 32 MiB is the highest that glibc accepts.
@@ -103,6 +106,9 @@ class Supervisor:
         self._announced = False
         self._give_up_at_s = 0.0
         self._exit_code = 0
+        self._notify = Notifier()
+        self._terminal = Terminal()
+        self._reloading: tuple[int, float] | None = None  # the board's beats when it was asked for, and until when
 
     def run(self) -> int:
         """Serve until told to end; returns the exit code."""
@@ -126,6 +132,7 @@ class Supervisor:
         self._start_due(now_s)
         if ticked:
             self._watch_heartbeats()
+            self._tell_manager(now_s)
         match self._phase:
             case Phase.STARTING if self._board.read() is not None:
                 for sock in self._traffic:
@@ -159,7 +166,9 @@ class Supervisor:
                 self._rolling.begin()
             else:
                 _log.warning("no rolling restart: %s", self._phase.value)
-        elif number in ENDINGS:
+        elif number == signal.SIGHUP and not self._terminal.closed():
+            self._reload(now_s)
+        elif number in ENDINGS or number == signal.SIGHUP:
             if self._phase in {Phase.DRAINING, Phase.CLOSING}:
                 _log.warning("second signal: killing what is left")
                 self._give_up_at_s = now_s
@@ -170,12 +179,36 @@ class Supervisor:
             else:
                 self._leave(now_s)
 
+    def _reload(self, now_s: float) -> None:
+        if self._phase is not Phase.SERVING:
+            return  # the files are being read, or nobody needs them any more
+        self._reloading = self._board.beats, now_s + _RELOAD_S
+        self._notify.reloading()
+        self._control.tell(signal.SIGHUP)
+
+    def _tell_manager(self, now_s: float) -> None:
+        """What systemd hears with every tick."""
+        self._notify.alive(now_s)
+        if self._reloading is not None:
+            beats, until_s = self._reloading
+            if self._board.beats != beats or now_s >= until_s:
+                self._reloading = None
+                self._notify.ready()
+        if self._notify.listened_to and self._announced:
+            posted = self._board.read()
+            serving = sum(self._serves(slot) for slot in range(len(self._workers)))
+            self._notify.status(
+                f"{self._phase.value}; {serving} of {len(self._traffic)} serve"
+                + ("" if posted is None else f", generation {posted.generation}")
+            )
+
     def _leave(self, now_s: float) -> None:
         """Withdraw readiness, and go on serving until the balancer has had its time to notice."""
         delay_s = self._settings.drain_delay_s if self._announced else 0.0
         if delay_s:
             _log.info("not ready any more; serving for %g s, until the balancer has noticed", delay_s)
         self._phase = Phase.LEAVING
+        self._notify.stopping(delay_s + self._settings.drain_s + _GRACE_S + _CONTROL_GRACE_S)
         self._give_up_at_s = now_s + delay_s
         self._note_roster()
         self._lock.stop_serving()
@@ -264,6 +297,8 @@ class Supervisor:
             if code is None:
                 continue
             changed = True
+            if child is self._control and self._reloading is not None:
+                self._reloading = self._board.beats, now_s  # its successor reads the files as it starts
             if child is self._control and self._phase is Phase.STARTING and code == 1:
                 self._exit_code = 1  # it has said why
                 self._phase = Phase.ENDED
@@ -321,6 +356,7 @@ class Supervisor:
         count = len(self._traffic)
         if all(self._serves(slot) for slot in range(count)) and (note := self._confirmations[0].read()) is not None:
             self._announced = True
+            self._notify.ready()
             self._say(
                 f"ready: traffic on http://{self._listen_at}, health and metrics on http://{self._ops_at}; "
                 f"{count} worker{'s' if count > 1 else ''}, generation {note.generation}, plan {note.plan[:12]}"
