@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.core.override import override
 from proxy.traffic.tunnel import Tunnel
@@ -107,6 +107,13 @@ class BackendConnection(asyncio.Protocol):
         self.transport.abort()
 
 
+class _ReadsAhead(Protocol):
+    """A transport over TLS, as asyncio and uvloop have it; typeshed doesn't know this part of it."""
+
+    def set_read_buffer_limits(self, high: int, low: int) -> None:
+        """Stop reading the socket from `high` bytes that wait to be deciphered, until they are `low`."""
+
+
 class SecureBackendConnection(BackendConnection):
     """One connection to one endpoint, over TLS.
 
@@ -115,6 +122,13 @@ class SecureBackendConnection(BackendConnection):
     """
 
     __slots__ = ()
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # While its reader is paused uvloop would read on, 256 KiB ahead, and throw all of it away at a FIN: an answer for a
+        # slow client would lose its end. So the socket is paused with the first byte that nobody takes.
+        cast("_ReadsAhead", transport).set_read_buffer_limits(high=1, low=0)
 
     @override
     def eof_received(self) -> bool:

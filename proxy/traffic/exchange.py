@@ -333,6 +333,10 @@ class Exchange(Answering):
         assert connection is not None
         download = self._download
         if download is not None:
+            while download.full:  # TLS tells of the end though reading is paused: what came before it is here
+                self._pass_body(download, b"")
+            if self.over:
+                return
             if download.done:
                 self._end()  # it had answered already, and takes no more of the request
             elif download.until_close and error is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from proxy.core.body import LINES_A_TURN
 from proxy.core.plan import BackendTls
 from proxy.core.websocket import accept
 from tests.certificates import Authority
@@ -318,3 +319,57 @@ def test_a_websocket_to_a_backend_over_tls_passes_both_ways(
                     assert isinstance(wire.sock, ssl.SSLSocket)
                     wire.sock.unwrap()
                     assert client.rest() == b"last"
+
+
+def say_goodbye_behind(backend: SecureBackend, answer: bytes) -> socket.socket:
+    """Take a request, and write answer, `close_notify` and FIN without waiting for anything."""
+    sock = backend.listening.accept()[0]
+    sock.settimeout(PATIENCE_S)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = backend.context.wrap_bio(incoming, outgoing, server_side=True)
+    for step in (tls.do_handshake, tls.read):
+        while True:
+            try:
+                step()
+                break
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(65536))
+    tls.write(answer)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.unwrap()
+    sock.sendall(outgoing.read())
+    sock.shutdown(socket.SHUT_WR)
+    return sock
+
+
+def test_an_answer_of_many_chunks_is_whole_though_its_backend_closes_at_once(
+    start: Start, authority: Authority, backend: SecureBackend
+) -> None:
+    chunks = LINES_A_TURN * 3
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * chunks + b"0\r\n\r\n"
+    node = start(legacy=backend.url, **options(authority))
+    with node.client() as client:
+        client.send(GET)
+        with say_goodbye_behind(backend, answer):
+            client.head()
+            assert client.until(b"\r\n0\r\n\r\n").count(b"x") == chunks
+    assert b'"fault":null' in node.log_lines(1)[0]
+
+
+def test_a_slow_reader_gets_all_of_an_answer_whose_backend_has_gone(
+    start: Start, authority: Authority, backend: SecureBackend
+) -> None:
+    node = start(legacy=backend.url, **options(authority))
+    node.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that little waits in the kernel
+    body = b"x" * 200_000
+    with node.client(4096) as client:
+        client.send(GET)
+        with say_goodbye_behind(backend, b"HTTP/1.1 200 OK\r\n\r\n" + body):
+            for _ in range(20):  # turns in which the proxy could hear of the end before the client has read
+                with node.client() as other:
+                    other.send(b"?\r\n\r\n")
+                    other.rest()
+            client.head()
+            assert client.until(b"\r\n0\r\n\r\n").count(b"x") == len(body)
+    assert b'"fault":null' in node.log_lines(21)[20]
