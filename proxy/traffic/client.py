@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proxy.traffic.wiring import Wiring
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
+_EMPTY_LINES: Final = 2  # in one read; some old clients send one behind a body
 
 
 class ClientConnection(ClientEnds):
@@ -92,9 +93,10 @@ class ClientConnection(ClientEnds):
                 if at > 0:
                     self._begin(data, at)
                 else:
-                    self._since_tick = self._traffic.tick
                     self._buffer += data
                     self._read_buffer()
+                    if self._buffer:  # empty lines alone begin no head: whoever sends nothing else is idle
+                        self._since_tick = self._traffic.tick
         except Exception:  # noqa: BLE001  the top of a protocol callback: told with its trace, ends this connection alone
             self._defect()
 
@@ -115,8 +117,13 @@ class ClientConnection(ClientEnds):
     def _read_buffer(self) -> None:
         """Look for a head in the buffer."""
         buffer = self._buffer
+        empty = 0
         while buffer[:2] == b"\r\n":
             del buffer[:2]  # RFC 9112 §2.2: empty lines before a request are let pass
+            empty += 1
+        if empty > _EMPTY_LINES:
+            refuse_head(self._traffic, self, BadMessage("too many empty lines before a request"), 2 * empty)
+            return
         searched = self._searched
         at = buffer.find(_END_OF_HEAD, max(0, searched - 5))
         if at > 0:

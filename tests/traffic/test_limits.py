@@ -10,7 +10,7 @@ import pytest
 from proxy.core.limits import Limit, Limits
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Route
-from tests.traffic.wire import Node, RawBackend, a_plan, build
+from tests.traffic.wire import Node, RawBackend, a_plan, build, eventually
 
 Start = Callable[..., Node]
 
@@ -303,3 +303,25 @@ def test_a_reload_changes_limits_for_connections_that_are_open(start: Start, leg
             assert client.answer()[0] == 413
             client.send(b"GET / HTTP/1.1\r\nHost: shop\r\n%b\r\n" % fields(10))
             assert client.head()[9:12] == b"431"
+
+
+def test_empty_lines_keep_no_connection_open(start: Start) -> None:
+    node = start(limits=Limits(idle_s=0.5, head_s=0.5))
+
+    def closed() -> bool:
+        try:
+            client.send(b"\r\n")
+        except OSError:
+            return True
+        return False
+
+    with node.client() as client:
+        eventually(closed, "a client that sends empty lines alone is let go")
+
+
+def test_more_than_two_empty_lines_at_once_are_no_request(start: Start, legacy: RawBackend) -> None:
+    node = start()
+    with node.client() as client:
+        client.send(b"\r\n" * 3 + b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+        assert told(client.rest()) == (b"400", b"client-head-malformed")
+    assert not legacy.has_caller()
