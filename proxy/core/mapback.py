@@ -30,6 +30,7 @@ _REFRESH: Final = re.compile(rb"""(?is)(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)(['"
 # What stands in a Link (RFC 8288 §3): targets, anchors, and quoted text, in which neither is looked for.
 _LINK: Final = re.compile(rb'''(?i)(<)([^>]*)(>)|(;\s*anchor\s*=\s*")([^"\\]*)(")|"(?:[^"\\]|\\.)*"''')
 _ADDRESS: Final = re.compile(rb"[0-9.]+|\[.*\]")
+_SLASHES: Final = (b"/", b"\\")
 _PORTS: Final = {b"http": b"80", b"https": b"443"}
 
 
@@ -118,11 +119,18 @@ class MapBack:
             return rest
         cut = min((at for at in (rest.find(b"?"), rest.find(b"#")) if at >= 0), default=len(rest))
         public = public_path(route, self._backend, rest[:cut])
-        return rest if public is None else public + rest[cut:]
+        if public is None:
+            return rest
+        if public[1:2] in _SLASHES:
+            # `/v2//evil.example` is a path, `//evil.example` another host, and to browsers `/\evil.example` is too: the
+            # dot keeps it a path (WHATWG URL, "URL serializer").
+            public = b"/." + public
+        return public + rest[cut:]
 
     def _cookie(self, value: bytes, route: LiveRoute | None) -> bytes | None:
         first, *attributes = value.split(b";")
-        if first.partition(b"=")[0].strip() in self._isolated:
+        # Browsers keep `=sid=1` as a cookie without a name, and send it back as `sid=1`.
+        if first.strip(b" \t=").partition(b"=")[0].strip() in self._isolated:
             return None
         kept = [first]
         for attribute in attributes:

@@ -49,6 +49,23 @@ def test_places_are_mapped_to_what_a_client_would_ask_for(name: str, value: str,
     assert mapped(name, value) == public
 
 
+@pytest.mark.parametrize(
+    ("value", "public"),
+    [
+        ("/app//evil.example/x?y", "/.//evil.example/x?y"),
+        ("/app/\\evil.example", "/./\\evil.example"),
+        ("/app/x//y", "/x//y"),
+        ("/app/", "/"),
+        (f"{INNER}/app//x", "https://shop.acme.example/.//x"),
+    ],
+)
+def test_a_path_that_was_mapped_never_becomes_another_host(value: str, public: str) -> None:
+    route = Route(id="moved/2", area="moved", place="-", path="/**", rewrite_new="/app/**")
+    routes = build(a_plan("http://legacy.internal", INNER, routes=(route,))).routes
+    line = NEW.line(b"location", f"Location: {value}".encode(), routes["moved/2"], b"shop.acme.example")
+    assert line == f"Location: {public}".encode()
+
+
 def test_without_a_public_origin_paths_are_mapped_and_origins_pass() -> None:
     assert mapped("Location", "/v2/orders/7", back=NO_ORIGIN) == "/api/orders/7"
     assert mapped("Location", f"{INNER}/v2/orders/7", back=NO_ORIGIN) == f"{INNER}/v2/orders/7"
@@ -107,6 +124,8 @@ def test_links_are_mapped_in_their_targets_and_anchors(value: str, public: str) 
         ("a=Path=/v2/orders; Secure", "a=Path=/v2/orders; Secure"),
         ("JSESSIONID=1; Path=/", None),
         ("xJSESSIONID=1", "xJSESSIONID=1"),
+        ("=JSESSIONID=1; Path=/", None),
+        ("= JSESSIONID", None),
     ],
 )
 def test_cookies_are_mapped_and_the_other_systems_are_not_accepted(value: str, public: str | None) -> None:
