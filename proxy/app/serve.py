@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import secrets
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -130,6 +131,9 @@ def become(settings: Settings) -> None:
 def main() -> None:
     """Run the supervisor with the settings given as one JSON argument."""
     log_to_stderr("supervisor")
+    if os.getpid() == 1:
+        # The kernel keeps from the first process of a container whatever it has no handler for, and a start can wait long.
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(serve(Settings(**json.loads(sys.argv[1]))))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +63,19 @@ class Stillness:
         else:
             self.ticks += 1
         return self.ticks
+
+
+def reap_orphans(ours: Collection[int]) -> None:
+    """Bury those whose parents ended before them: the first process of a container inherits them, and nobody else can.
+
+    Args:
+        ours: pids of children of our own, whose ends somebody else is waiting to hear of.
+    """
+    if os.getpid() != 1:
+        return
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in ours:
+            os.waitpid(ended.si_pid, 0)
 
 
 class Child:

@@ -26,7 +26,7 @@ from typing import Final
 
 from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
 from proxy.supervise.assignment import Assignment, Settings
-from proxy.supervise.children import Child, Stillness
+from proxy.supervise.children import Child, Stillness, reap_orphans
 from proxy.supervise.judging import LatchEpoch, cause_of_death, patience
 from proxy.supervise.lock import StateLock
 from proxy.supervise.mapped import map_page, prepare_run, remove_run
@@ -306,6 +306,7 @@ class Supervisor:
                 pause_s = max(0.0, child.due_at_s - now_s)
                 when = f"in {pause_s:.1f} s" if pause_s >= _TICK_S else "at once"
                 _log.warning("%s ended (%s) and is started again %s", child.name, cause_of_death(code), when)
+        reap_orphans({child.pid for child in (self._control, *self._workers)})
         if changed:
             self._note_roster()
 

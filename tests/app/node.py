@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -156,15 +156,19 @@ class Config:
 class Node:
     """One running `strangler serve`."""
 
-    def __init__(self, config: Config, state: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        config: Config,
+        state: Path,
+        *arguments: str,
+        command: Sequence[str] = (sys.executable, "-m", "proxy"),
+    ) -> None:
         self.config = config
         self.state = state
         self.messages: list[str] = []
         self.process = subprocess.Popen(
             [
-                sys.executable,
-                "-m",
-                "proxy",
+                *command,
                 "serve",
                 "--listen",
                 "127.0.0.1:0",
