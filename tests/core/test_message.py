@@ -51,6 +51,8 @@ GET = b"GET / HTTP/1.1\r\nHost: shop"
         (b"GET http://b/ HTTP/1.1\r\nHost: a", 400),
         (b"GET http://u@a/ HTTP/1.1\r\nHost: a", 400),
         (b"CONNECT a:1 HTTP/1.1\r\nHost: a:1", 405),
+        (b"CONNECT / HTTP/1.1\r\nHost: shop", 405),
+        (b"CONNECT http://shop/ HTTP/1.1\r\nHost: shop", 405),
         (GET + b"\r\nA: b" * 101, 431),
     ],
 )
