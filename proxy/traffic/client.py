@@ -161,7 +161,7 @@ class ClientConnection(ClientEnds):
             traffic, wiring, self, head, traffic.request_id(head, trusted=self.trusted)
         )
         self._requests = requests = self._requests + 1
-        if requests == limits.requests_per_connection:
+        if 0 < limits.requests_per_connection <= requests:  # beyond it, when a reload has lowered it
             exchange.say_goodbye()
         surplus = exchange.begin(at + 4, data[at + 4 :])
         if surplus and not self._closing:

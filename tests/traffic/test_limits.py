@@ -247,6 +247,26 @@ def test_the_last_request_of_a_connection_is_answered_with_a_close(start: Start,
     assert node.count("strangler_requests_total") == 2
 
 
+def test_a_connection_that_has_asked_more_than_a_lowered_limit_allows_is_told_at_its_next_request(
+    start: Start, legacy: RawBackend
+) -> None:
+    node = start(limits=Limits(requests_per_connection=10))
+    get = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
+    with node.client() as client:
+        client.send(get * 3)
+        with legacy.accept() as backend:
+            for _ in range(3):
+                backend.head()
+                backend.send(OK)
+                assert b"Connection: close" not in client.answer()[1]
+            node.swap(a_plan(legacy.url, legacy.url, limits=Limits(requests_per_connection=2)))
+            client.send(get)
+            backend.head()
+            backend.send(OK)
+            assert b"Connection: close" in client.answer()[1]
+            assert client.rest() == b""
+
+
 def test_what_is_pipelined_beyond_the_limit_is_left_in_the_network(start: Start, legacy: RawBackend) -> None:
     node = start(limits=Limits(pipelined_bytes=1000))
     get = b"GET /%d HTTP/1.1\r\nHost: shop\r\n\r\n"
