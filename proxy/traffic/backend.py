@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.core.override import override
@@ -139,5 +140,5 @@ class SecureBackendConnection(BackendConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, ssl.SSLError):
             # With TLS 1.3 a backend that wants a client's certificate says so after the handshake is over for us.
-            self.endpoint.reach.broke(exc)
+            self.endpoint.reach.broke(exc, time.monotonic())
         super().connection_lost(exc)

@@ -37,12 +37,13 @@ class Reach:
     `failed` and `made` hear of every attempt to connect; both mostly say nothing. Time comes in as ticks of the worker.
     """
 
-    __slots__ = ("_again_tick", "_told", "_who")
+    __slots__ = ("_again_tick", "_broke_again_s", "_told", "_who")
 
     def __init__(self, backend: Backend, url: str) -> None:
         self._who = f"{backend.value} {url}"
         self._told = False
         self._again_tick = 0
+        self._broke_again_s = 0.0
 
     def failed(self, error: OSError, tick: int, *, connect_s: float, alone: bool) -> None:
         """No connection could be made.
@@ -61,8 +62,16 @@ class Reach:
         then = f"requests to it are answered {status}" if alone else "its other endpoints are asked first"
         _log.error("%s can't be reached (%s); %s", self._who, _why(error, connect_s), then)
 
-    def broke(self, error: ssl.SSLError) -> None:
-        """TLS failed on a connection that had been made."""
+    def broke(self, error: ssl.SSLError, now_s: float) -> None:
+        """TLS failed on a connection that had been made; such a one may have no exchange, and so no tick.
+
+        Args:
+            error: why.
+            now_s: of a clock that never goes back.
+        """
+        if now_s < self._broke_again_s:
+            return
+        self._broke_again_s = now_s + _AT_MOST_EVERY_S
         _log.error("%s broke the TLS connection (%s)", self._who, tls_words(error))
 
     def made(self) -> None:
