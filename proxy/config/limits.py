@@ -209,7 +209,7 @@ ROWS: Final = (
         field="connections_per_client",
         kind=Whole(1, _MOST, may_be_off=True),
         of="Connections of one address (of IPv6: one /64) on each worker; peers in `trusted_from` have no limit",
-        then="429 at once, and beyond twice as many a reset",
+        then="429 at once, and beyond twice as many a reset; as many again may be shaking hands, others are closed",
         precedent="nginx `limit_conn`, HAProxy `src_conn_cur`, off: a company's clients share an address",
     ),
     Row(

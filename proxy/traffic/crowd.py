@@ -74,14 +74,14 @@ class Crowd:
         if not self._most_of_one:
             self._of_one.clear()
         elif not before:
-            self._of_one = Counter(_site(client.address) for client in self._clients if client.address)
+            self._of_one = Counter(site_of(client.address) for client in self._clients if client.address)
 
     def add(self, client: ClientConnection, wiring: Wiring, tick: int) -> Admission:
         """Count a client in, and judge whether it is one too many of its address. It counts until it is removed."""
         self._clients[client] = None
         if not self._most_of_one or not client.address:
             return Admission.SERVED
-        site = _site(client.address)
+        site = site_of(client.address)
         self._of_one[site] += 1
         count = self._of_one[site]
         client.trust_in(wiring)
@@ -101,7 +101,7 @@ class Crowd:
         """Its connection has ended."""
         self._clients.pop(client, None)
         if self._of_one and client.address:
-            site = _site(client.address)
+            site = site_of(client.address)
             self._of_one[site] -= 1
             if self._of_one[site] <= 0:
                 del self._of_one[site]
@@ -121,14 +121,14 @@ class Crowd:
             client.end()
         if tick >= self._full_again_tick:
             _log.warning(
-                "%d clients are connected, as many as limits.connections allows here; idle ones are closed, new ones wait",
-                len(self._clients),
+                "%d clients are connected or shake hands, as many as limits.connections allows here; idle ones are closed, new ones wait",
+                self.most,
             )
             self._full_again_tick = tick + ticks(_SAID_EVERY_S)
 
 
-def _site(raw: bytes) -> str:
-    """What counts as one client: an address of IPv4, a /64 of IPv6."""
+def site_of(raw: bytes) -> str:
+    """What counts as one client, of its address: one of IPv4, a /64 of IPv6."""
     address = raw.decode()
     if ":" not in address:
         return address

@@ -19,11 +19,14 @@ import ipaddress
 import logging
 import socket
 import ssl
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.faults import Fault, Kind, Party, Stage
+from proxy.core.limits import Limit
 from proxy.core.proxyprotocol import LONGEST_BYTES, BadHeader, read_told
 from proxy.traffic.client import ClientConnection
+from proxy.traffic.crowd import site_of
 from proxy.traffic.limits import TICK_S, ticks
 from proxy.traffic.reach import tls_words
 from proxy.traffic.secure import Misdirected, SecureClient
@@ -44,6 +47,7 @@ _NO_HANDSHAKE: Final = Fault(Party.CLIENT, Stage.CONNECT, Kind.HANDSHAKE)
 _BAD_HEADER: Final = Fault(Party.CLIENT, Stage.CONNECT, Kind.MALFORMED)
 _LATE: Final = Fault(Party.CLIENT, Stage.CONNECT, Kind.TIMEOUT)
 _LEFT: Final = Fault(Party.CLIENT, Stage.CONNECT, Kind.LEFT)
+_TOO_MANY: Final = Fault(Party.CLIENT, Stage.CONNECT, Kind.BUSY)
 
 _log = logging.getLogger("listener")
 
@@ -92,7 +96,8 @@ class Entrance:
             terms: of the generation in force.
         """
         self.terms = terms
-        self.greeting: set[asyncio.Task[None]] = set()
+        self.greeting: dict[asyncio.Task[None], str] = {}  # with their site
+        self._of_one: Counter[str] = Counter()  # of those, by site
         self._traffic = traffic
         self._loop = asyncio.get_running_loop()
         self._sock = sock.dup()
@@ -137,9 +142,14 @@ class Entrance:
                     self._rest(error)
                     return
                 continue
+            site = site_of(peer[0].encode())
+            if self._one_too_many(peer[0], site):
+                sock.close()
+                continue
             sock.setblocking(False)
             task = self._loop.create_task(self._admit(sock, peer[0]))
-            self.greeting.add(task)
+            self.greeting[task] = site
+            self._of_one[site] += 1
             task.add_done_callback(self._greeted)
             self._traffic.mind_the_crowd()
             if self._held and at_once == _ACCEPTED_A_TURN:
@@ -151,8 +161,26 @@ class Entrance:
         self._loop.remove_reader(self._sock.fileno())
         self._resting = self._loop.call_later(TICK_S, self._listen)
 
+    def _one_too_many(self, peer: str, site: str) -> bool:
+        """Whether as many connections of one address are here already as it may have clients.
+
+        They would take everybody's places, for as long as a handshake may take, and count for nobody yet. Whoever speaks
+        for others isn't bounded: balancers that tell by a PROXY header, gateways that are trusted.
+        """
+        traffic = self._traffic
+        most = traffic.limits.connections_per_client
+        if not most or self._of_one[site] < most or self.terms.tells(peer) or traffic.wiring.generation.trusts(peer):
+            return False
+        traffic.telemetry.limit_reached(Limit.CONNECTIONS_PER_CLIENT)
+        traffic.telemetry.fault(_TOO_MANY, None)
+        self._tell("%s begins more connections than limits.connections_per_client (%d); those are closed", site, most)
+        return True
+
     def _greeted(self, task: asyncio.Task[None]) -> None:
-        self.greeting.discard(task)
+        site = self.greeting.pop(task)
+        self._of_one[site] -= 1
+        if not self._of_one[site]:
+            del self._of_one[site]
         self._traffic.greeted()
 
     async def _admit(self, sock: socket.socket, peer: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.limits import Limit, Limits
 from proxy.core.plan import Identity, Listener
-from proxy.traffic.crowd import _site
+from proxy.traffic.crowd import site_of
 from proxy.traffic.limits import affordable_connections
 from tests.traffic.wire import Node, RawBackend, Wire, a_plan, build, eventually
 
@@ -111,7 +111,7 @@ def test_addresses_told_by_proxy_protocol_count_each_for_itself(start: Start, le
     ],
 )
 def test_who_may_use_any_address_of_a_network_is_one_client(one: bytes, other: bytes, *, same: bool) -> None:
-    assert (_site(one) == _site(other)) is same
+    assert (site_of(one) == site_of(other)) is same
 
 
 @pytest.mark.parametrize("listener", [Listener(), Listener(proxy_protocol_from=("127.0.0.2/32",))], ids=["plain", "by hand"])  # fmt: skip

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,31 @@ def test_a_handshake_that_does_not_come_to_its_end_is_cut(start: Start, authorit
         client.ends()
     faults = 'strangler_faults_total{party="client",stage="connect"'
     eventually(lambda: node.count(faults) == 1, "it was counted")
+
+
+def test_one_address_cannot_take_all_places_by_handshakes_that_do_not_end(
+    start: Start, authority: Authority, legacy: RawBackend
+) -> None:
+    tls = ListenerTls(certificates=(authority.pair("shop.test"),))
+    limits = Limits(connections=4, connections_per_client=2)
+    node = start(listener=Listener(tls=tls, handshake_s=3600.0), limits=limits, path_of=authority.path_of)
+    with ExitStack() as stack:
+        silent = [stack.enter_context(node.client()) for _ in range(6)]
+        for one in silent[2:]:
+            assert one.rest() == b""
+        sock = socket.create_connection(("127.0.0.1", node.port), PATIENCE_S, ("127.0.0.2", 0))
+        with Wire(authority.trusting().wrap_socket(sock, server_hostname="shop.test")) as another:
+            another.send(GET)
+            with legacy.accept() as backend:
+                backend.head()
+                backend.send(OK)
+                assert another.answer()[2] == b"ok"
+        assert node.traffic.doors.greeting == 2
+        assert node.count('strangler_limits_reached_total{limit="connections_per_client"}') == 4
+        silent[0].leave()
+        eventually(lambda: node.traffic.doors.greeting == 1, "its place is free")
+        with secure(node, authority):
+            pass
 
 
 def test_an_upload_that_is_not_wanted_gets_its_answer_and_a_clean_end(
