@@ -26,6 +26,7 @@ from proxy.control.keeper import Keeper
 from proxy.control.latchcommands import LatchCommands, ReleaseCommand, RollbackCommand
 from proxy.control.latchfile import LatchStore
 from proxy.control.lateness import Lateness
+from proxy.control.probes import Prober
 from proxy.control.publish import Publisher
 from proxy.control.recorder import Recorder
 from proxy.control.reload import CannotStart, Reloader
@@ -36,9 +37,10 @@ from proxy.control.rollbacks import Rollbacks
 from proxy.control.telemetry import Telemetry
 from proxy.control.witness import Witness
 from proxy.core.counters import Counters
-from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
+from proxy.core.pages import Confirmed, Page, Posted, Probed, Roster, TextPage
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.mapped import map_page
+from proxy.traffic.tls import backend_context
 
 _log = logging.getLogger("control")
 
@@ -78,6 +80,11 @@ async def control(assignment: Assignment) -> int:
         latch=store.present,
     )
     latch = Rollbacks(state, store, keeper)
+    prober = Prober(
+        page=Page(map_page(state.probes, writable=True), Probed),
+        plan=lambda: reloader.standing.plan,
+        context_of=lambda spec: backend_context(spec.tls, state.file),
+    )
     telemetry = Telemetry(
         own=own,
         slots=[Counters(map_page(state.counters(slot), writable=False)) for slot in slots],
@@ -85,6 +92,7 @@ async def control(assignment: Assignment) -> int:
         reloader=reloader,
         journal=journal,
         latch=latch,
+        prober=prober,
     )
     freezer = Freezer(state=state, boot=settings.boot, publisher=publisher, record=journal.record)
     lateness = Lateness(publisher, store)
@@ -96,6 +104,7 @@ async def control(assignment: Assignment) -> int:
         latch=latch,
         lateness=lateness,
         freezer=freezer,
+        prober=prober,
     )
     editor = Editor(
         reloader=reloader,
@@ -139,7 +148,14 @@ async def control(assignment: Assignment) -> int:
             async with serve_commands(state.control_socket, commands):
                 running = [
                     tasks.create_task(one)
-                    for one in (reloader.run(), keeper.run(), freezer.run(), lateness.run(), witness.run())
+                    for one in (
+                        reloader.run(),
+                        keeper.run(),
+                        freezer.run(),
+                        lateness.run(),
+                        witness.run(),
+                        prober.run(),
+                    )
                 ]
                 with hangups() as asked:
                     running.append(tasks.create_task(reload.follow(asked, board.beat)))

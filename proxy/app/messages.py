@@ -13,3 +13,4 @@ def log_to_stderr(name: str) -> None:
         level=logging.INFO,
         format=f"%(asctime)s {name}: %(levelname)s: %(message)s",
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell every probe

@@ -16,13 +16,14 @@ from proxy.app.process import either, ending
 from proxy.core.counters import Counters
 from proxy.core.freeze import LiveFreeze
 from proxy.core.generation import Generation
-from proxy.core.pages import Confirmed, Page, Posted, TextPage
+from proxy.core.pages import Confirmed, Page, Posted, Probed, TextPage
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.building import Builder
 from proxy.supervise.follow import Follower, NothingToRun
 from proxy.supervise.freezewatch import FreezeWatch
 from proxy.supervise.latchwatch import LatchWatch
 from proxy.supervise.mapped import map_page
+from proxy.supervise.probewatch import ProbeWatch
 from proxy.supervise.saying import Saying
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
@@ -65,6 +66,10 @@ async def work(assignment: Assignment) -> None:
         in_flight=lambda: ((), ()) if traffic is None else traffic.in_flight_under_freezes(),
     )
     freezes.start()
+    probes = ProbeWatch(
+        Page(map_page(state.probes, writable=False), Probed),
+        lambda unhealthy: None if traffic is None else traffic.heed_probes(unhealthy),
+    )
 
     async def adopt(generation: Generation) -> Generation | None:
         nonlocal traffic
@@ -83,6 +88,7 @@ async def work(assignment: Assignment) -> None:
                 credentials=credentials,
             )
             traffic.freezes = freezes.live
+            traffic.heed_probes(probes.unhealthy)
             adopted.set()
         else:
             traffic.swap(generation, credentials)
@@ -94,7 +100,7 @@ async def work(assignment: Assignment) -> None:
     try:
         with ending(assignment.life) as end:
             async with asyncio.TaskGroup() as tasks:
-                following = [tasks.create_task(one.run()) for one in (follower, watch, freezes)]
+                following = [tasks.create_task(one.run()) for one in (follower, watch, freezes, probes)]
                 await either(adopted, end)
                 await either(watch.settled, end)  # or what isn't covered would go to legacy for a moment
                 if traffic is not None:

@@ -165,6 +165,15 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
         ],
         right={1, 2, 3, 4},
     )
+    yield ""
+    yield from _table(
+        ("BACKEND", "ENDPOINT", "PROBES", "WORKERS"),
+        [(one["backend"], one["url"], one["probes"], _beliefs(one["held_off"])) for one in report["endpoints"]],
+        right=set(),
+    )
+    for one in report["endpoints"]:
+        if one["why"]:
+            yield f"{one['backend']} {one['url']} failed its last probe: {one['why']}"
     for worker in report["workers"]:
         if worker["late"]:
             yield f"ALARM: worker {worker['slot']} has not run what it is told to for over 5 s"
@@ -190,6 +199,11 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
         more = report["complaints_count"] - len(report["complaints"])
         if more:
             yield f"  … and {more} more; see strangler check"
+
+
+def _beliefs(held_off: dict[str, str]) -> str:
+    """What workers believe of an endpoint, those that find nothing wrong left out."""
+    return ", ".join(f"{why} (worker {slot})" for slot, why in held_off.items()) or "sound"
 
 
 def _share(area: dict[str, Any]) -> str:

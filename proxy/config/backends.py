@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from proxy.config.drafts import BackendDraft, HeaderDraft
-from proxy.config.endpoints import ENDPOINTS_KEY, draft_care
+from proxy.config.endpoints import ENDPOINTS_KEY, draft_care, draft_probe
 from proxy.config.fieldshapes import ANSWER_HEADERS_REMOVE, ANSWER_HEADERS_SET, HEADERS_REMOVE, HEADERS_SET
 from proxy.config.fileset import ENVIRONMENT, normal_name
 from proxy.config.limits import BACKEND_MIN_RATE
@@ -24,6 +24,7 @@ from proxy.config.shapes import (
     BACKEND_HEADERS,
     BACKENDS,
     CONNECT,
+    HEALTH,
     MAX_IN_FLIGHT,
     TIMEOUT,
     TLS,
@@ -32,7 +33,7 @@ from proxy.config.shapes import (
     URL,
 )
 from proxy.core.model import Backend
-from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec
+from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec, Probe
 
 if TYPE_CHECKING:
     from proxy.config.fileset import FileSet
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from proxy.config.nodes import Scalar
 
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_HEALTH_PATH: Final = re.compile(
+    r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*"
+)  # RFC 3986, sections 3.3 and 3.4
 _BAD_IN_VALUE: Final = re.compile(r"[^\t\x20-\x7e\x80-\uffff]")
 _LONGEST_NAME: Final = 253  # RFC 1035, section 2.3.4: a longer one can't even be asked for
 _LONGEST_LABEL: Final = 63
@@ -75,6 +79,7 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         min_rate_bytes=defaults.min_rate_bytes if min_rate is None else min_rate,
         max_in_flight=fields[MAX_IN_FLIGHT],
         care=draft_care(fields[ENDPOINTS_KEY]),
+        health=_probe(fields, report),
         headers_remove=remove,
         answer_headers_remove=told_remove,
         host=_told_host(fields, headers_set, report),
@@ -85,6 +90,19 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         told = "no url of this backend begins with https://, so this does nothing; change the url, or leave it out"
         report.tell("unused-tls", fields.node(TLS), fields.at(TLS), told)
     return BackendDraft(spec=spec, headers=headers_set, answer_headers=told_set, tls=tls)
+
+
+def _probe(fields: Fields, report: Report) -> Probe | None:
+    scalar = fields[HEALTH]
+    if scalar is None:
+        return None
+    if _HEALTH_PATH.fullmatch(scalar.text) is None:
+        told = (
+            f"{quoted(scalar.text)} is no path to ask for: write it as /readyz, anything unusual in it percent-encoded"
+        )
+        report.tell("bad-path", scalar, fields.at(HEALTH), told)
+        return None
+    return draft_probe(scalar.text, fields[ENDPOINTS_KEY])
 
 
 def _told_host(fields: Fields, headers_set: Iterable[HeaderDraft], report: Report) -> str:

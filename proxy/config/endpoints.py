@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.config.kinds import Key, Shape
 from proxy.config.quantities import Duration, Whole
-from proxy.core.plan import EndpointCare
+from proxy.core.plan import EndpointCare, Probe
 
 if TYPE_CHECKING:
     from proxy.config.kinds import Fields
@@ -36,7 +36,34 @@ SLOW_START = Key(
     default="`10s`",
     meaning="In this time its part of the requests grows from a tenth to the whole. nginx and HAProxy, where it is off, `slow_start` and `slowstart`.",
 )
-ENDPOINTS: Final = Shape("backends.*.endpoints", (FAULTS, LEFT_OUT, LEFT_OUT_LONGEST, SLOW_START))
+PROBE_EVERY = Key(
+    name="probe_every", kind=Duration(), default="`5s`", meaning="The time between two probes (`health`). nginx 5 s."
+)
+PROBE_TIMEOUT = Key(
+    name="probe_timeout",
+    kind=Duration(),
+    default="`2s`",
+    meaning="The longest that a probe may take, connecting included. HAProxy 2 s, Kubernetes 1 s.",
+)
+UNHEALTHY_AFTER = Key(
+    name="unhealthy_after",
+    kind=Whole(1, 100),
+    default="`3`",
+    meaning="Probes in a row that failed. HAProxy `fall`, Kubernetes 3.",
+)
+HEALTHY_AFTER = Key(
+    name="healthy_after",
+    kind=Whole(1, 100),
+    default="`2`",
+    meaning="Probes in a row that succeeded, of one that was unhealthy. HAProxy `rise` 2.",
+)
+ENDPOINTS: Final = Shape(
+    "backends.*.endpoints",
+    (
+        *(FAULTS, LEFT_OUT, LEFT_OUT_LONGEST, SLOW_START),
+        *(PROBE_EVERY, PROBE_TIMEOUT, UNHEALTHY_AFTER, HEALTHY_AFTER),
+    ),
+)
 ENDPOINTS_KEY = Key(
     name="endpoints",
     kind=ENDPOINTS,
@@ -58,4 +85,18 @@ def draft_care(fields: Fields | None) -> EndpointCare:
         first_s=fields[LEFT_OUT] or default.first_s,
         longest_s=fields[LEFT_OUT_LONGEST] or default.longest_s,
         slow_start_s=default.slow_start_s if slow_start_s is None else slow_start_s,
+    )
+
+
+def draft_probe(path: str, fields: Fields | None) -> Probe:
+    """How a path is asked for."""
+    default = Probe(path=path)
+    if fields is None:
+        return default
+    return Probe(
+        path=path,
+        every_s=fields[PROBE_EVERY] or default.every_s,
+        timeout_s=fields[PROBE_TIMEOUT] or default.timeout_s,
+        unhealthy_after=fields[UNHEALTHY_AFTER] or default.unhealthy_after,
+        healthy_after=fields[HEALTHY_AFTER] or default.healthy_after,
     )

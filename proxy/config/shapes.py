@@ -64,8 +64,8 @@ TOTAL = Key(
 HEALTH = Key(
     name="health",
     kind=Text("a path", pattern="^/"),
-    later=True,
-    meaning="The path that a probe asks for.",
+    default="no probes",
+    meaning="The path that each endpoint is asked for by probes; 200 to 399 is healthy.",
 )
 MAX_IN_FLIGHT = Key(
     name="max_in_flight",

@@ -9,10 +9,12 @@ import msgspec
 from proxy.control.freezes import FreezeLine, Freezer
 from proxy.control.journal import Behind, Journal
 from proxy.control.lateness import Lateness
+from proxy.control.probes import Prober
 from proxy.control.publish import Publisher, WorkerReport
 from proxy.control.reload import Reloader
 from proxy.control.rollbacks import LatchLine, Rollbacks
 from proxy.control.telemetry import Telemetry
+from proxy.core.plan import Plan
 from proxy.core.status import area_statuses
 
 _COMPLAINTS_SHOWN: Final = 200
@@ -52,6 +54,23 @@ class AreaLine(msgspec.Struct, frozen=True, kw_only=True):
     errors: dict[str, int]
 
 
+class EndpointLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint, in the eyes of control and of each worker.
+
+    Attributes:
+        probes: `off`, `unknown`, `healthy`, `unhealthy`.
+        why: how the last probe failed; empty: it didn't.
+        held_off: by worker slot why others are asked first: `unreachable`, `unhealthy`, `ejected`, `returning`; those
+            that treat it like any other aren't here.
+    """
+
+    backend: str
+    url: str
+    probes: str
+    why: str
+    held_off: dict[str, str]
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `status --json`; its keys stay."""
 
@@ -64,6 +83,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ops: str
     control_starts: int
     workers: tuple[WorkerLine, ...]
+    endpoints: tuple[EndpointLine, ...]
     areas: tuple[AreaLine, ...]
     otherwise: str
     otherwise_requests: dict[str, int]
@@ -89,6 +109,7 @@ class Reporter:
         latch: Rollbacks,
         lateness: Lateness,
         freezer: Freezer,
+        prober: Prober,
     ) -> None:
         self._publisher = publisher
         self._reloader = reloader
@@ -97,6 +118,7 @@ class Reporter:
         self._latch = latch
         self._lateness = lateness
         self._freezer = freezer
+        self._prober = prober
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether at least one worker serves, and what people should know even if so."""
@@ -140,6 +162,7 @@ class Reporter:
             ops="" if roster is None else roster.ops,
             control_starts=0 if roster is None else roster.control_starts,
             workers=self._worker_lines(),
+            endpoints=() if plan is None else self._endpoint_lines(plan),
             areas=()
             if plan is None
             else tuple(
@@ -166,6 +189,16 @@ class Reporter:
             freezes=self._freezer.lines(),
             journal_behind=self._journal.behind,
         )
+
+    def _endpoint_lines(self, plan: Plan) -> tuple[EndpointLine, ...]:
+        beliefs = self._telemetry.beliefs()
+        lines = []
+        for spec in plan.backends:
+            for url in dict.fromkeys(spec.urls):
+                verdict, why = self._prober.verdict(spec.name, url)
+                held_off = {str(slot): told for slot, told in beliefs.get((spec.name.value, url), {}).items()}
+                lines.append(EndpointLine(backend=spec.name.value, url=url, probes=verdict, why=why, held_off=held_off))
+        return tuple(lines)
 
     def _worker_lines(self) -> tuple[WorkerLine, ...]:
         return tuple(_worker_line(one, late=one.slot in self._lateness.late) for one in self._publisher.workers())

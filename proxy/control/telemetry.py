@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from proxy.control.journal import Journal
+from proxy.control.probes import Prober
 from proxy.control.publish import Publisher
 from proxy.control.reload import Reloader
 from proxy.control.rollbacks import Rollbacks
@@ -14,6 +15,7 @@ from proxy.core.counters import Counters, is_gauge
 from proxy.core.metrics import label, render
 
 _REQUESTS: Final = "strangler_requests_total{"
+_HELD_OFF: Final = "strangler_endpoint_held_off{"
 _ERROR: Final = "5xx"
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -33,6 +35,7 @@ class Telemetry:
         reloader: Reloader,
         journal: Journal,
         latch: Rollbacks,
+        prober: Prober,
     ) -> None:
         """Read nothing yet.
 
@@ -43,6 +46,7 @@ class Telemetry:
             reloader: knows the files.
             journal: knows what waits for the disk.
             latch: knows the rollbacks in force.
+            prober: knows which endpoints are healthy.
         """
         self._own = own
         self._slots = slots
@@ -50,6 +54,7 @@ class Telemetry:
         self._reloader = reloader
         self._journal = journal
         self._latch = latch
+        self._prober = prober
 
     def metrics(self) -> str:
         """The Prometheus text."""
@@ -59,8 +64,21 @@ class Telemetry:
         """Requests since the supervisor started: all of them, and those that were answered 5xx."""
         return requests_by_area(self._sums())
 
+    def beliefs(self) -> dict[tuple[str, str], dict[int, str]]:
+        """For each endpoint (backend, URL) that a living worker holds requests off: by slot, why."""
+        found: dict[tuple[str, str], dict[int, str]] = {}
+        for slot in sorted(self._living()):
+            for name, value in self._slots[slot].items():
+                if value > 0 and name.startswith(_HELD_OFF):
+                    labels = dict(_LABEL.findall(name))
+                    found.setdefault((labels["backend"], labels["endpoint"]), {})[slot] = labels["why"]
+        return found
+
+    def _living(self) -> set[int]:
+        return {worker.slot for worker in self._publisher.workers() if worker.pid}
+
     def _sums(self) -> dict[str, int]:
-        living = {worker.slot for worker in self._publisher.workers() if worker.pid}
+        living = self._living()
         return sum_pages([(self._own, True), *((page, slot in living) for slot, page in enumerate(self._slots))])
 
     def _levels(self) -> Iterator[tuple[str, int]]:
@@ -79,6 +97,7 @@ class Telemetry:
         yield "strangler_files_held_back", len(self._reloader.standing.held_back)
         behind = self._journal.behind
         yield "strangler_journal_behind", 0 if behind is None else behind.count
+        yield from self._prober.levels()
         roster = self._publisher.roster()
         if roster is not None:
             yield 'strangler_starts_total{process="control"}', roster.control_starts

@@ -41,6 +41,11 @@ class StateDir:
         return self.run / "roster.page"
 
     @property
+    def probes(self) -> Path:
+        """The page on which control tells which endpoints don't answer their probes."""
+        return self.run / "probes.page"
+
+    @property
     def latch_page(self) -> Path:
         """The page that always carries the latest latch; whoever changes the latch holds its lock."""
         return self.run / "latch.page"

@@ -113,6 +113,12 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("strangler_latch_epoch_latest", "gauge", (), "The epoch of the latch that workers shall obey."),
     Metric("strangler_rollbacks_in_force", "gauge", (), "Rollbacks that stand."),
     Metric("strangler_latch_on_disk", "gauge", (), "1: the latch would outlive a restart of everything; 0: not yet."),
+    Metric(
+        "strangler_endpoint_healthy",
+        "gauge",
+        ("backend", "endpoint"),
+        "1: its probes say that it is healthy; 0: they don't. Only with `health`.",
+    ),
     Metric("strangler_plan_info", "gauge", ("plan",), "Always 1; the label names the plan that is posted."),
     Metric(
         "strangler_reloads_total",

@@ -22,6 +22,7 @@ from typing import Any, Final, Generic, TypeVar
 
 PAGE_BYTES: Final = 4096
 ROSTER_PAGE_BYTES: Final = 16 << 10  # 257 slots, each with a pid of 7 digits and a count
+PROBES_PAGE_BYTES: Final = 64 << 10  # some 200 unhealthy endpoints with the longest names, or 1 500 with common ones
 LATCH_PAGE_BYTES: Final = 256 << 10
 """The latch's page: room for some 800 rollbacks. One that doesn't fit is refused, except of everything, which always does."""
 
@@ -75,7 +76,14 @@ class Roster:
     vacant: tuple[int, ...] = ()  # slots that nobody shall fill; who is there still drains
 
 
-NoteT = TypeVar("NoteT", Posted, Confirmed, Roster)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What control's probes say. The page beats as long as somebody probes."""
+
+    unhealthy: tuple[str, ...] = ()  # endpoints, as `proxy.core.probing.endpoint_name` has them
+
+
+NoteT = TypeVar("NoteT", Posted, Confirmed, Roster, Probed)
 
 
 class TextPage:

@@ -169,6 +169,16 @@ class EndpointCare(_Part, frozen=True, kw_only=True):
     slow_start_s: float = 10.0  # until it gets its whole part again; 0: at once
 
 
+class Probe(_Part, frozen=True, kw_only=True):
+    """How each endpoint of a backend is asked whether it is healthy."""
+
+    path: str
+    every_s: float = 5.0
+    timeout_s: float = 2.0
+    unhealthy_after: int = 3  # probes in a row that failed
+    healthy_after: int = 2  # and that didn't, since it was unhealthy
+
+
 class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     """How one of the two systems is reached. Seconds; `max_in_flight` is per node, None is unlimited."""
 
@@ -185,6 +195,7 @@ class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     answer_headers_set: tuple[tuple[str, str], ...] = ()
     answer_headers_remove: tuple[str, ...] = ()
     care: EndpointCare = EndpointCare()
+    health: Probe | None = None
     host: str = KEEP  # told as Host: `keep` (the client's), `backend` (the endpoint's), or this
     place: str
 

@@ -38,6 +38,7 @@ def prepare_run(state: StateDir, slots: int) -> None:
         state.run.mkdir(mode=0o700)
     _create(state.board, pages.PAGE_BYTES)
     _create(state.roster, pages.ROSTER_PAGE_BYTES)
+    _create(state.probes, pages.PROBES_PAGE_BYTES)
     _create(state.latch_page, pages.LATCH_PAGE_BYTES)
     _create(state.control_counters, counters.SMALL_PAGE_BYTES)
     for slot in range(slots):

@@ -15,6 +15,7 @@ from proxy.core.forwarding import well_formed_request_id
 from proxy.core.freeze import freezing, writes
 from proxy.core.limits import Limit
 from proxy.core.model import Backend
+from proxy.core.probing import endpoint_name
 from proxy.core.tracecontext import TRACEPARENT
 from proxy.core.websocket import SWITCHING
 from proxy.traffic.client import ClientConnection
@@ -101,6 +102,7 @@ class Traffic:
         self._share_of_node = share_of_node
         self._clients = Crowd(share_of_node=share_of_node)
         self._endpoints: dict[tuple[Backend, str, BackendContext | None], Endpoint] = {}
+        self._unhealthy: frozenset[str] = frozenset()
         self._loads = {backend: Load() for backend in Backend}
         self._tasks: set[asyncio.Task[None]] = set()
         self.doors = Doors(self)
@@ -135,6 +137,8 @@ class Traffic:
         self.wiring = Wiring(generation, pools, self._leaks)
         gone = [endpoint for name, endpoint in self._endpoints.items() if name not in endpoints]
         self._endpoints = endpoints
+        if self._unhealthy:
+            self.heed_probes(self._unhealthy)
         for endpoint in gone:
             endpoint.retire()
         self.credentials = credentials
@@ -156,6 +160,12 @@ class Traffic:
         self._backend_idle_ticks = ticks(limits.backend_idle_s)
         self._clients.obey(limits)
         self.mind_the_crowd()
+
+    def heed_probes(self, unhealthy: frozenset[str]) -> None:
+        """Probes say something else; `unhealthy` are the names of endpoints (`endpoint_name`)."""
+        self._unhealthy = unhealthy
+        for endpoint in self._endpoints.values():
+            endpoint.probed(self.tick, healthy=endpoint_name(endpoint.backend, endpoint.url) not in unhealthy)
 
     def latch_changed(self) -> None:
         """Another latch is in force: recall what lasts on new and is covered now."""

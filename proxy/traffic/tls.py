@@ -145,6 +145,20 @@ def _met_with(tls: ListenerTls, pairs: list[KeyPair], path_of: PathOf) -> ssl.SS
 def _of_backend(tls: BackendTls, path_of: PathOf, former: BackendContext | None) -> BackendContext:
     if former is not None and former.made_of == tls:
         return former
+    return BackendContext(tls, backend_context(tls, path_of))
+
+
+def backend_context(tls: BackendTls | None, path_of: PathOf) -> ssl.SSLContext:
+    """The context that a backend is met with.
+
+    Args:
+        tls: None: nothing was written.
+        path_of: where the file with a digest stands.
+
+    Raises:
+        OSError: a file isn't there, or OpenSSL refuses it (`ssl.SSLError`).
+    """
+    tls = tls or _OURS
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(_ALPN)
@@ -159,7 +173,7 @@ def _of_backend(tls: BackendTls, path_of: PathOf, former: BackendContext | None)
         context.load_default_certs()
     if tls.pair is not None:
         _load(context, tls.pair, path_of)
-    return BackendContext(tls, context)
+    return context
 
 
 def _load(context: ssl.SSLContext, pair: KeyPair, path_of: PathOf) -> None:

@@ -58,11 +58,12 @@ def flag(percent: int) -> str:
 
 
 class Backend:
-    """Answers every request with its name; `/slow` waits until it is let go."""
+    """Answers every request with its name; `/slow` waits until it is let go, `/readyz` is 503 while it isn't ready."""
 
     def __init__(self, name: str) -> None:
         self.let_go = threading.Event()
         self.waiting = threading.Event()
+        self.ready = True
         backend = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -78,7 +79,7 @@ class Backend:
                     backend.waiting.set()
                     backend.let_go.wait(30)
                 with contextlib.suppress(ConnectionError):
-                    self.send_response(200)
+                    self.send_response(503 if self.path == "/readyz" and not backend.ready else 200)
                     self.send_header("Content-Length", str(len(self.body)))
                     self.end_headers()
                     self.wfile.write(self.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.compile import Compiled, compile_files
-from proxy.core.plan import EndpointCare, Forwarding
+from proxy.core.plan import EndpointCare, Forwarding, Probe
 from tests.config import base
 
 
@@ -59,8 +59,18 @@ def test_anything_else_is_told(url: str, code: str) -> None:
     assert codes(with_backend(f'{{url: "{url}"}}')) == [code]
 
 
-def test_probes_are_refused_until_something_probes() -> None:
-    assert codes(with_backend('{url: "http://a.internal", health: /readyz}')) == ["not-yet"]
+def test_probes_are_read_with_their_times_and_counts() -> None:
+    plan = with_backend(
+        '{url: "http://a", health: "/readyz?deep=1", endpoints: {probe_every: 1s, healthy_after: 1}}'
+    ).plan
+    assert plan is not None
+    assert plan.backends[0].health == Probe(path="/readyz?deep=1", every_s=1.0, healthy_after=1)
+    assert plan.backends[1].health is None
+
+
+@pytest.mark.parametrize("path", ["readyz", "/ready z", "/ready\\nz", "/%zz", "/a#b", "/\u00e4", "http://b/"])
+def test_a_health_path_that_cannot_be_asked_for_is_told(path: str) -> None:
+    assert codes(with_backend(f'{{url: "http://a", health: "{path}"}}')) == ["bad-path"]
 
 
 def test_how_endpoints_are_left_out_is_read_with_defaults_for_the_rest() -> None:

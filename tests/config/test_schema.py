@@ -31,7 +31,8 @@ backends:
     host: backend
     headers: {set: {X-Edge-Auth: "file:secrets/edge"}, remove: [X-Debug]}
     answer_headers: {set: {Server: shop}, remove: X-Powered-By}
-    endpoints: {faults: 3, left_out: 2s, left_out_longest: 1m, slow_start: off}
+    health: /readyz
+    endpoints: {faults: 3, left_out: 2s, left_out_longest: 1m, slow_start: off, probe_every: 1s, probe_timeout: 500ms, unhealthy_after: 2, healthy_after: 1}
 identity:
   trusted_from: [10.1.2.3/32]
   account: ["header:X-Account-Id", "cookie:acct", "path:/accounts/{account}/**", "host:{account}.shop.example"]

@@ -131,6 +131,7 @@ def test_another_endpoint_is_asked_when_one_cannot_be_reached(
 ) -> None:
     new.close()
     node = start(legacy=(new.url, legacy.url))
+    node.prefer(new.url)
     with node.client() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nhi")
         with legacy.accept() as backend:

@@ -202,3 +202,29 @@ def whoever_is_asked(*endpoints: RawBackend) -> tuple[RawBackend, Wire]:
     ready, _, _ = select.select([one.listening for one in endpoints], [], [], 10)
     asked = next(one for one in endpoints if one.listening in ready)
     return asked, asked.accept()
+
+
+def test_endpoints_whose_probes_fail_are_asked_last_and_when_all_fail_all_are_asked(
+    start: Callable[..., Node], three: list[RawBackend]
+) -> None:
+    urls = {one.url for one in three}
+    node = start(legacy=tuple(one.url for one in three))
+    first, *others = sorted(urls)
+    node.do(lambda: node.traffic.heed_probes(frozenset({f"legacy {first}"})))
+    assert choices(node, 100) == set(others)
+    assert held_off(node, first, "unhealthy") == 1
+    node.do(lambda: node.traffic.heed_probes(frozenset(f"legacy {url}" for url in urls)))
+    assert choices(node, 100) == urls
+    node.do(lambda: node.traffic.heed_probes(frozenset()))
+    assert node.count("strangler_endpoint_held_off") == 3  # returning
+    node.do(lambda: node.traffic.heed_probes(frozenset({f"legacy {url}" for url in others})))
+    assert choices(node, 200) == urls - set(others)
+
+
+def test_what_probes_say_holds_for_endpoints_of_the_next_generation(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend
+) -> None:
+    node = start()
+    node.do(lambda: node.traffic.heed_probes(frozenset({f"legacy {new.url}"})))
+    node.swap(a_plan((legacy.url, new.url), new.url))
+    assert choices(node, 100) == {legacy.url}

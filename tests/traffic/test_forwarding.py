@@ -120,7 +120,8 @@ def test_each_of_several_endpoints_is_told_its_own_host_also_the_next_one_asked(
     gone = RawBackend()
     gone.close()
     node = start(legacy=(gone.url, legacy.url), legacy_options={"host": "backend"})
-    for _ in range(2):  # whichever endpoint is asked first
+    for url in (gone.url, legacy.url):
+        node.prefer(url)
         request, _ = asked(node, legacy, b"Host-Like: 1")
         assert request[1:3] == [b"Host: " + legacy.url.removeprefix("http://").encode(), b"Host-Like: 1"]
 

@@ -144,6 +144,7 @@ def test_another_endpoint_is_asked_when_one_cannot_be_trusted(
 ) -> None:
     wrong = SecureBackend(authority.serving(authority.sign("elsewhere.test")))
     node = start(legacy=(wrong.url, backend.url), **options(authority))
+    node.prefer(wrong.url)
     with node.client() as client:
         client.send(GET)
         wrong.refuse()

@@ -1,0 +1,210 @@
+"""Probes: control asks every endpoint whose backend has a `health` path, and tells the workers who is unhealthy.
+
+A probe is a GET over a connection of its own, since a kept one would say nothing of whether new ones are taken; 200 to
+399 is healthy (as Kubernetes has it). It goes the way that requests go: with the backend's own headers and Host, certificates
+verified as its `tls` says. What stands on the page when control starts is where it begins, so its restart changes nothing.
+
+When control is dead nobody probes, and the page stops beating: then the workers no longer heed it (`proxy.supervise.probewatch`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import random
+import ssl
+from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from proxy.core.metrics import label
+from proxy.core.model import Backend
+from proxy.core.pages import Page, Probed
+from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec, Plan, Probe
+from proxy.core.probing import ProbeTally, endpoint_name
+
+_LOOK_S: Final = 0.25  # how soon an edit is noticed, and how often the page beats
+_SPREAD: Final = 0.1  # of the time between two probes, so that endpoints aren't asked all at once
+_HEALTHY: Final = range(200, 400)
+_ROOM_LEFT_BYTES: Final = 64  # of the page, for what stands around the list
+
+ContextOf = Callable[[BackendSpec], ssl.SSLContext]
+Verdict = Literal["off", "unknown", "healthy", "unhealthy"]
+
+_log = logging.getLogger("control")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Target:
+    """One endpoint that is probed."""
+
+    spec: BackendSpec
+    probe: Probe
+    url: str
+
+    @property
+    def name(self) -> str:
+        return endpoint_name(self.spec.name, self.url)
+
+
+class Prober:
+    """Probes the endpoints of the plan in force."""
+
+    def __init__(self, *, page: Page[Probed], plan: Callable[[], Plan | None], context_of: ContextOf) -> None:
+        """Probe nothing yet.
+
+        Args:
+            page: what workers read; written by nobody else.
+            plan: gives the plan in force, the same object as long as it is.
+            context_of: makes the TLS context that a backend's requests are sent with; may raise OSError.
+        """
+        self._page = page
+        self._plan = plan
+        self._context_of = context_of
+        told = page.read()
+        self._unhealthy_before = frozenset(() if told is None else told.unhealthy)
+        self._tallies: dict[str, ProbeTally] = {}
+        self._contexts: dict[_Target, ssl.SSLContext] = {}
+
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        seen: Plan | None = None
+        tasks: dict[_Target, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                plan = self._plan()
+                if plan is not None and plan is not seen:
+                    seen = plan
+                    wanted = list(_targets(plan))
+                    for target in [one for one in tasks if one not in wanted]:
+                        tasks.pop(target).cancel()
+                        self._contexts.pop(target, None)
+                    self._tallies = {target.name: self._tally(target, anew=target not in tasks) for target in wanted}
+                    self._unhealthy_before = frozenset()
+                    self._tell()
+                    for target in wanted:
+                        if target not in tasks:
+                            tasks[target] = group.create_task(self._watch(target, self._tallies[target.name]))
+                self._page.beat()
+                await asyncio.sleep(_LOOK_S)
+
+    def verdict(self, backend: Backend, url: str) -> tuple[Verdict, str]:
+        """What probes say of an endpoint, and how the last one failed."""
+        tally = self._tallies.get(endpoint_name(backend, url))
+        if tally is None:
+            return "off", ""
+        if not tally.known:
+            return "unknown", ""
+        return ("healthy" if tally.healthy else "unhealthy"), tally.why
+
+    def levels(self) -> Iterator[tuple[str, int]]:
+        """The metric, for every endpoint that is probed."""
+        for name, tally in self._tallies.items():
+            backend, _, url = name.partition(" ")
+            yield f'strangler_endpoint_healthy{{backend="{backend}",endpoint="{label(url)}"}}', int(tally.healthy)
+
+    def _tally(self, target: _Target, *, anew: bool) -> ProbeTally:
+        """What is known of an endpoint; `anew`: how it is probed changed, so only the verdict is kept."""
+        former = self._tallies.get(target.name)
+        if former is not None and not anew:
+            return former
+        healthy = target.name not in self._unhealthy_before if former is None else former.healthy
+        probe = target.probe
+        return ProbeTally(unhealthy_after=probe.unhealthy_after, healthy_after=probe.healthy_after, healthy=healthy)
+
+    async def _watch(self, target: _Target, tally: ProbeTally) -> None:
+        probe = target.probe
+        while True:
+            try:
+                why = await self._ask(target)
+            except Exception:  # noqa: BLE001  the top of a task: a defect of ours says nothing of the endpoint
+                _log.exception("%s could not be probed", target.name)
+            else:
+                if tally.take(why):
+                    self._tell()
+                    _tell_people(target, tally)
+            await asyncio.sleep(probe.every_s * random.uniform(1 - _SPREAD, 1 + _SPREAD))  # noqa: S311
+
+    async def _ask(self, target: _Target) -> str:
+        """Why an endpoint isn't healthy; empty: it is."""
+        spec = target.spec
+        try:
+            async with asyncio.timeout(target.probe.timeout_s):
+                context = await self._context(target)
+                async with (
+                    httpx.AsyncClient(
+                        verify=context,
+                        trust_env=False,
+                        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+                        timeout=None,  # noqa: S113 - the whole probe has one
+                    ) as client,
+                    client.stream(
+                        "GET", target.url + target.probe.path, headers=_headers(target), extensions=_sni(spec)
+                    ) as answer,
+                ):
+                    return "" if answer.status_code in _HEALTHY else f"it answers {answer.status_code}"
+        except TimeoutError:
+            return f"no answer within {target.probe.timeout_s:g} s"
+        except (httpx.HTTPError, OSError) as error:
+            return str(error) or type(error).__name__
+
+    async def _context(self, target: _Target) -> ssl.SSLContext:
+        """How it is met over TLS, made once: to read the system's authorities takes as long as many probes."""
+        if not target.url.startswith("https:"):
+            return _UNUSED
+        context = self._contexts.get(target)
+        if context is None:
+            context = self._contexts[target] = await asyncio.to_thread(self._context_of, target.spec)
+        return context
+
+    def _tell(self) -> None:
+        names = sorted(name for name, tally in self._tallies.items() if not tally.healthy)
+        room = self._page.room_bytes - _ROOM_LEFT_BYTES
+        fitting = []
+        for name in names:  # who finds no room counts as healthy: in doubt, an endpoint is asked
+            room -= len(name) + 3
+            if room >= 0:
+                fitting.append(name)
+        told = self._page.read()
+        if told is None or told.unhealthy != tuple(fitting):
+            self._page.write(Probed(unhealthy=tuple(fitting)))
+
+
+def _targets(plan: Plan) -> Iterator[_Target]:
+    for spec in plan.backends:
+        if spec.health is not None:
+            for url in dict.fromkeys(spec.urls):
+                yield _Target(spec, spec.health, url)
+
+
+def _headers(target: _Target) -> list[tuple[str, str]]:
+    spec = target.spec
+    headers = [(name, value) for name, value in spec.headers_set]
+    if not any(name.lower() == "host" for name, _ in headers):
+        own = spec.host in (KEEP, ENDPOINTS_OWN)  # there is no client whose Host could be kept
+        headers.append(("Host", urlsplit(target.url).netloc if own else spec.host))
+    if not any(name.lower() == "user-agent" for name, _ in headers):
+        headers.append(("User-Agent", "strangler-probe"))
+    return headers
+
+
+def _sni(spec: BackendSpec) -> dict[str, str]:
+    return {} if spec.tls is None or spec.tls.server_name is None else {"sni_hostname": spec.tls.server_name}
+
+
+def _tell_people(target: _Target, tally: ProbeTally) -> None:
+    if tally.healthy:
+        _log.warning("%s is healthy again", target.name)
+        return
+    others = len(set(target.spec.urls)) > 1
+    then = "others are asked first" if others else "it is asked all the same, as there is no other"
+    _log.error("%s is unhealthy (%s: %s); %s", target.name, target.probe.path, tally.why, then)
+
+
+_UNUSED: Final = ssl.SSLContext(
+    ssl.PROTOCOL_TLS_CLIENT
+)  # httpx would load the system's authorities for plain text, too
