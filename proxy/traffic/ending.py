@@ -302,7 +302,7 @@ class Ending:
 
     def _backend_failed(self, stage: Stage, kind: Kind, why: str | None = None) -> None:
         if why is not None:
-            _log.warning("%s: %s: %s", self._outlet.backend, self._endpoint.url, why)
+            self._endpoint.reach.flawed(why, self.traffic.tick)
         self._outlet.pool.faulted(self._endpoint, stage, kind, self.traffic.tick)
         self._cut_request(Fault(self._outlet.party, stage, kind))
 

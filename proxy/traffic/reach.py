@@ -1,4 +1,4 @@
-"""Whether an endpoint can be reached, as people are told: once when it fails, once when it is back."""
+"""Whether an endpoint can be reached, as people are told: once when it fails, once when it is back; and what it answers wrongly."""
 
 from __future__ import annotations
 
@@ -37,13 +37,15 @@ class Reach:
     `failed` and `made` hear of every attempt to connect; both mostly say nothing. Time comes in as ticks of the worker.
     """
 
-    __slots__ = ("_again_tick", "_broke_again_s", "_told", "_who")
+    __slots__ = ("_again_tick", "_broke_again_s", "_flaws_again_tick", "_flaws_untold", "_told", "_who")
 
     def __init__(self, backend: Backend, url: str) -> None:
         self._who = f"{backend.value} {url}"
         self._told = False
         self._again_tick = 0
         self._broke_again_s = 0.0
+        self._flaws_again_tick = 0
+        self._flaws_untold = 0
 
     def failed(self, error: OSError, tick: int, *, connect_s: float, alone: bool) -> None:
         """No connection could be made.
@@ -73,6 +75,16 @@ class Reach:
             return
         self._broke_again_s = now_s + _AT_MOST_EVERY_S
         _log.error("%s broke the TLS connection (%s)", self._who, tls_words(error))
+
+    def flawed(self, why: str, tick: int) -> None:
+        """It answered, but what can't be passed on, or not in time. The access log has the fault of each request."""
+        if tick < self._flaws_again_tick:
+            self._flaws_untold += 1
+            return
+        before = f"; and {self._flaws_untold} others since this was said last" if self._flaws_untold else ""
+        self._flaws_again_tick = tick + ticks(_AT_MOST_EVERY_S)
+        self._flaws_untold = 0
+        _log.warning("%s: %s%s", self._who, why, before)
 
     def made(self) -> None:
         """A connection was made."""

@@ -1,4 +1,4 @@
-"""A backend that can't be reached is told once, and so is its return."""
+"""A backend that can't be reached is told once, and so is its return; what it answers wrongly isn't told for every request."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from proxy.traffic.reach import Reach
 from tests.traffic.wire import Node, RawBackend
 
 NEW = b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n"
+TWO_LENGTHS = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 1)")
 
 
@@ -77,3 +78,27 @@ def test_the_cause_is_in_the_words_of_the_system(
 ) -> None:
     Reach(Backend.LEGACY, "http://shop:1").failed(error, 0, connect_s=2, alone=alone)
     assert told in messages(caplog)[0]
+
+
+def test_a_backend_that_answers_wrongly_again_and_again_is_told_once(
+    start: Callable[..., Node], new: RawBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = start()
+    for _ in range(3):
+        with node.client() as client:
+            client.send(NEW)
+            with new.accept() as backend:
+                backend.head()
+                backend.send(TWO_LENGTHS)
+                assert client.answer()[0] == 502
+    assert messages(caplog) == [f"new {new.url}: repeated Content-Length"]
+    assert sum(b"new-head-malformed" in line for line in node.log_lines(3)) == 3
+
+
+def test_how_much_was_not_told_is_told_with_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    reach = Reach(Backend.NEW, "http://shop:1")
+    for tick in (5, 6, 5 + ticks(10) - 1, 5 + ticks(10)):
+        reach.flawed("malformed status line", tick)
+    first, second = messages(caplog)
+    assert first == "new http://shop:1: malformed status line"
+    assert second == f"{first}; and 2 others since this was said last"
