@@ -26,7 +26,8 @@ _TARGETED: Final = b"cdn-cache-control"  # also as `Cloudflare-CDN-Cache-Control
 # A directive of a list; commas inside quotes don't end it.
 _DIRECTIVE: Final = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*"?)+')
 _NOT_FOR_SHARED: Final = frozenset({b"private", b"no-store"})
-_FOR_SHARED: Final = frozenset({b"public", b"s-maxage", b"proxy-revalidate", b"must-understand"})
+_UNDERSTOOD: Final = b"must-understand"
+_FOR_SHARED: Final = frozenset({b"public", b"s-maxage", b"proxy-revalidate", _UNDERSTOOD})
 
 Lines = list[bytes]
 
@@ -50,14 +51,15 @@ class Private:
                 directives += _split(line)
             elif name not in _ASIDE and not name.endswith(_TARGETED):
                 kept.append(line)
-        if not _NOT_FOR_SHARED.isdisjoint(one.lower() for one in directives):
+        told = [one.partition(b"=")[0].strip().lower() for one in directives]
+        # `must-understand` takes `no-store` back for caches that know it (RFC 9111 §5.2.2.3).
+        if _UNDERSTOOD not in told and not _NOT_FOR_SHARED.isdisjoint(one.lower() for one in directives):
             if not any(name in _ASIDE or name.endswith(_TARGETED) for name in names):
                 return lines
             said = directives
         else:
-            said = [
-                one for one in directives if one.partition(b"=")[0].strip().lower() not in _FOR_SHARED | {b"private"}
-            ]
+            taken_out = _FOR_SHARED | {b"private"}
+            said = [one for one, name in zip(directives, told, strict=True) if name not in taken_out]
             said.append(b"private")
         kept.append(b"Cache-Control: " + b", ".join(said))
         return kept

@@ -32,6 +32,10 @@ def edited(how: Private | Varying, *lines: str) -> list[str]:
             ("Cache-Control: private",),
         ),
         (("CDN-Cache-Control: max-age=9", "Cache-Control: no-store"), ("Cache-Control: no-store",)),
+        (
+            ("Cache-Control: no-store, Must-Understand, max-age=9",),  # who understands doesn't mind no-store
+            ("Cache-Control: no-store, max-age=9, private",),
+        ),
     ],
 )
 def test_an_answer_is_made_private(said: tuple[str, ...], told: tuple[str, ...]) -> None:
