@@ -12,6 +12,8 @@ PYTHON ?= $(shell $(find_python))
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_READY := tests/compat/node/node_modules/.package-lock.json
+# Whole files, side by side: some share a server among their tests.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps
 
 ## Two commands to begin with
@@ -43,12 +45,12 @@ layers: $(VENV)/ready-dev  ## imports run one way
 
 .PHONY: quick
 quick: $(VENV)/ready-dev $(NODE_READY)  ## the tests without coverage; one part: make quick T=tests/core
-	$(BIN)/pytest -q $(T)
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) $(T)
 
 .PHONY: cover
 cover: $(VENV)/ready-dev $(NODE_READY)  ## the tests with branch coverage, of subprocesses too
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage run -m pytest -q $(SIDE_BY_SIDE)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -67,7 +69,7 @@ $(NATIVE)/ready: $(VENV)/ready-dev hatch_build.py pyproject.toml $(shell find pr
 .PHONY: native
 native: $(NATIVE)/ready  ## the tests of what the wheel compiles, against the wheel
 	@if ls $(NATIVE)/strangler__mypyc* >/dev/null 2>&1; then \
-		$(WITH_NATIVE) $(BIN)/pytest -o pythonpath= --import-mode=append tests/core tests/traffic tests/app/test_explain_is_traffic.py; \
+		$(WITH_NATIVE) $(BIN)/pytest -o pythonpath= --import-mode=append $(SIDE_BY_SIDE) tests/core tests/traffic tests/app/test_explain_is_traffic.py; \
 	else echo "Skipped: without a C compiler the wheel holds Python alone. On Debian and Ubuntu: apt install gcc python3-dev"; fi
 
 ## Figures; bounded, printed as tables, not part of `make test`
