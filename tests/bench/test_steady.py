@@ -15,6 +15,7 @@ import pytest
 from bench.machine import must_fit
 from bench.options import Skipped
 from bench.waits import Waits, asked, steady
+from tests.waiting import until
 
 STALL_S = 0.3
 
@@ -54,15 +55,20 @@ class _Answers(socketserver.BaseRequestHandler):
 
 
 @contextmanager
+def served(serving: Backend) -> Iterator[None]:
+    running = threading.Thread(target=serving.serve_forever)
+    running.start()
+    try:
+        yield
+    finally:
+        serving.shutdown()
+        running.join()
+
+
+@contextmanager
 def backend(**kind: bool) -> Iterator[int]:
-    with Backend(**kind) as serving:
-        running = threading.Thread(target=serving.serve_forever)
-        running.start()
-        try:
-            yield serving.server_address[1]
-        finally:
-            serving.shutdown()
-            running.join()
+    with Backend(**kind) as serving, served(serving):
+        yield serving.server_address[1]
 
 
 def test_what_was_due_during_a_stall_has_waited_since(tmp_path: Path) -> None:
@@ -88,8 +94,12 @@ def test_an_answer_that_is_no_success_fails_the_measurement(tmp_path: Path) -> N
 
 
 def test_a_load_without_end_ends_with_its_block(tmp_path: Path) -> None:
-    with backend() as port, steady(tmp_path, port, ["/"], rate=200, connections=2) as waits:
-        threading.Event().wait(0.5)
+    with (
+        Backend() as serving,
+        served(serving),
+        steady(tmp_path, serving.server_address[1], ["/"], rate=200, connections=2) as waits,
+    ):
+        until(lambda: serving.asked > 2, "some requests")  # so that at least one of them was answered
     assert waits.pairs
     assert max(due_s for due_s, _ in waits.pairs) <= time.monotonic()
 
