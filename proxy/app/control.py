@@ -157,12 +157,15 @@ async def control(assignment: Assignment) -> int:
                         prober.run(),
                     )
                 ]
+                board.beat()  # whoever waits for this version of control to serve goes on
                 with hangups() as asked:
                     running.append(tasks.create_task(reload.follow(asked, board.beat)))
                     await end.wait()
                 for task in running:
                     task.cancel()
-            recorder.stopped("told to end")
+            roster = publisher.roster()
+            if roster is None or roster.draining or os.getppid() != roster.pid:  # otherwise another control goes on
+                recorder.stopped("told to end")
             ops.cancel()
     return 0
 

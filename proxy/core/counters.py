@@ -26,7 +26,7 @@ SMALL_PAGE_BYTES: Final = 4096
 OVERFLOW: Final = "strangler_series_overflow_total"
 """The series that counts what found no room; above 0 it means that labels have more values than the page has cells."""
 
-_MAGIC: Final = (
+MAGIC: Final = (
     0x3143_5447_4E41_5254  # "TRANGTC1" read as a little-endian number; a layout change changes the last digit
 )
 _HEADER_WORDS: Final = 2
@@ -72,8 +72,8 @@ class Counters:
         self._text_used = 0
         self.refused = 0
         if words[0] == 0 and not buffer.readonly:
-            words[0] = _MAGIC
-        elif words[0] not in (0, _MAGIC):
+            words[0] = MAGIC
+        elif words[0] not in (0, MAGIC):
             raise ValueError("not a counters page of this version")
         self._catch_up()
         if not buffer.readonly and not self._index:

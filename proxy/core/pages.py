@@ -20,6 +20,9 @@ import json
 import zlib
 from typing import Any, Final, Generic, TypeVar
 
+LAYOUT: Final = 1
+"""Of a page; raised with every change that a reader of another version would misread. A field more or less is none: it is passed over."""
+
 PAGE_BYTES: Final = 4096
 ROSTER_PAGE_BYTES: Final = 16 << 10  # 257 slots, each with a pid of 7 digits and a count
 PROBES_PAGE_BYTES: Final = 64 << 10  # some 200 unhealthy endpoints with the longest names, or 1 500 with common ones
@@ -195,5 +198,6 @@ class Page(TextPage, Generic[NoteT]):
     def _decode(self, text: bytes) -> NoteT:
         values: dict[str, Any] = json.loads(text)
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-        note: NoteT = self._kind(**(values | lists))
+        fields = self._kind.__dataclass_fields__
+        note: NoteT = self._kind(**{name: one for name, one in (values | lists).items() if name in fields})
         return note

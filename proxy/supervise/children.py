@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import proxy
 from proxy.supervise.notify import VARIABLES
@@ -19,7 +19,8 @@ _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _HEALTHY_AFTER_S: Final = 10.0
 
-_SOURCE: Final = str(Path(proxy.__file__).resolve().parent.parent)
+# Links are left as they are: the one to the version in use may lead to another one tomorrow.
+_SOURCE: Final = str(Path(proxy.__file__).absolute().parent.parent)
 
 
 def python_command(module: str, argument: str) -> tuple[list[str], dict[str, str]]:
@@ -29,7 +30,10 @@ def python_command(module: str, argument: str) -> tuple[list[str], dict[str, str
     place this very code was loaded from is given instead, which makes a checkout run without being installed.
     """
     inherited = os.environ.get("PYTHONPATH")
-    path = _SOURCE if not inherited else f"{_SOURCE}{os.pathsep}{inherited}"
+    if not inherited or inherited.split(os.pathsep)[0] == _SOURCE:  # the latter: we were started by ourselves
+        path = inherited or _SOURCE
+    else:
+        path = f"{_SOURCE}{os.pathsep}{inherited}"
     return [sys.executable, "-P", "-m", module, argument], {**os.environ, "PYTHONPATH": path}
 
 
@@ -78,6 +82,54 @@ def reap_orphans(ours: Collection[int]) -> None:
             os.waitpid(ended.si_pid, 0)
 
 
+class Process(Protocol):
+    """What a place needs to know of who fills it."""
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        ...
+
+    def poll(self) -> int | None:
+        """The exit code (negative: a signal); None while it runs."""
+        ...
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless it has ended."""
+        ...
+
+
+class Adopted:
+    """A child of ours that a former version of the program started."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code (negative: a signal); None while it runs."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """A place as one supervisor hands it to the next; pid 0: nobody fills it."""
+
+    pid: int
+    starts: int
+    started_at_s: float
+    wanted: bool
+
+
 class Child:
     """One place in the process group, and whoever fills it at the moment."""
 
@@ -88,7 +140,7 @@ class Child:
         self.wanted = True
         self._module = module
         self._environment = dict(environment or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._started_at_s = 0.0
         self._backoff = Backoff()
 
@@ -96,6 +148,17 @@ class Child:
     def pid(self) -> int:
         """0 when nobody fills the place."""
         return 0 if self._process is None else self._process.pid
+
+    def handed(self) -> Handed:
+        """As it is handed to another version of the program."""
+        return Handed(pid=self.pid, starts=self.starts, started_at_s=self._started_at_s, wanted=self.wanted)
+
+    def adopt(self, handed: Handed) -> None:
+        """Go on from where another version of the program was."""
+        self.starts = handed.starts
+        self.wanted = handed.wanted
+        self._started_at_s = handed.started_at_s
+        self._process = Adopted(handed.pid) if handed.pid else None
 
     def start(self, argument: str, descriptors: Sequence[int], now_s: float) -> None:
         """Fill the place.

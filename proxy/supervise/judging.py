@@ -4,13 +4,51 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from proxy.core.pages import Confirmed, TextPage
+from proxy.core.pages import Confirmed, Page, TextPage
+from proxy.supervise.children import Stillness
 
 _STILL_TICKS: Final = 100  # 10 s of our own ticks: a paused machine doesn't tick and kills nobody
 _STILL_TICKS_UNCONFIRMED: Final = 10  # while the latch waits for it: a rollback counts on this
 _STILL_TICKS_AT_START: Final = 300  # importing on a machine that swaps
+
+
+class Hearts:
+    """Who beats, and who has stood still for too long."""
+
+    def __init__(self, confirmations: Sequence[Page[Confirmed]], latch: TextPage) -> None:
+        """Look at nothing yet.
+
+        Args:
+            confirmations: the workers' pages, by slot.
+            latch: the latch's page.
+        """
+        self._confirmations = confirmations
+        self._latch = LatchEpoch(latch)
+        self._stillness = [Stillness() for _ in confirmations]
+
+    def begin(self, slot: int) -> None:
+        """Somebody is about to start there."""
+        self._stillness[slot] = Stillness(beats=self._confirmations[slot].beats)
+
+    def standing_still(self, pids: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Look once more, with every tick: slots of those who must go, each with the ticks it has stood still.
+
+        Args:
+            pids: by slot; 0: nobody is there.
+        """
+        notes = [page.read() for page in self._confirmations]
+        # The file may have been written by hand while control is dead: then other workers know of it first.
+        epoch = max(self._latch.look(), *(note.epoch for note in notes if note is not None), 0)
+        for slot, (pid, note) in enumerate(zip(pids, notes, strict=True)):
+            if not pid:
+                continue
+            still = self._stillness[slot].tick(self._confirmations[slot].beats)
+            if still >= patience(note, pid, epoch):
+                self._stillness[slot].ticks = 0
+                yield slot, still
 
 
 def patience(note: Confirmed | None, pid: int, epoch: int) -> int:

@@ -29,18 +29,19 @@ class StateLock:
     """Both locks of a state directory.
 
     Attributes:
+        serving: the descriptor that says that we serve; None: given up.
         inherited: the descriptor that children must be given.
     """
 
     def __init__(self, serving: int, inherited: int) -> None:
-        self._serving: int | None = serving
+        self.serving: int | None = serving
         self.inherited = inherited
 
     def stop_serving(self) -> None:
         """Let a successor take its place in the queue."""
-        if self._serving is not None:
-            os.close(self._serving)
-            self._serving = None
+        if self.serving is not None:
+            os.close(self.serving)
+            self.serving = None
 
     def release(self) -> None:
         """Give up both; a child that still runs keeps the inherited one."""

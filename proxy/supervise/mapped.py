@@ -11,6 +11,7 @@ import mmap
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -36,17 +37,55 @@ def prepare_run(state: StateDir, slots: int) -> None:
         state.run.symlink_to(directory)
     else:
         state.run.mkdir(mode=0o700)
-    _create(state.board, pages.PAGE_BYTES)
-    _create(state.roster, pages.ROSTER_PAGE_BYTES)
-    _create(state.probes, pages.PROBES_PAGE_BYTES)
-    _create(state.latch_page, pages.LATCH_PAGE_BYTES)
-    _create(state.control_counters, counters.SMALL_PAGE_BYTES)
-    for slot in range(slots):
-        _create(state.worker(slot), pages.PAGE_BYTES)
-        _create(state.counters(slot), counters.PAGE_BYTES)
-        _create(state.regions(slot), sightings.REGIONS_PAGE_BYTES)
+    for path, size_bytes in _pages(state, slots):
+        _create(path, size_bytes)
     for name, content in events.items():
         (state.run / name).write_bytes(content)  # whoever opens the journal next takes them in
+
+
+def complete_run(state: StateDir, slots: int) -> None:
+    """Make the pages that another version of the program had no need of.
+
+    Raises:
+        OSError: no room for them.
+    """
+    for path, size_bytes in _pages(state, slots):
+        if not path.exists():
+            _create(path, size_bytes)
+
+
+def misfit(layout: str, state: StateDir, slots: int) -> str:
+    """Why pages of another version can't go on being used; empty: they can.
+
+    Args:
+        layout: what `page_layout` said in that version.
+        state: where the pages are.
+        slots: places for workers.
+    """
+    if layout != page_layout():
+        return f"the pages that are in use have layout {layout}, this version's is {page_layout()}"
+    for path, size_bytes in _pages(state, slots):
+        if path.exists() and path.stat().st_size != size_bytes:
+            return f"{path.name} has {path.stat().st_size} bytes, in this version {size_bytes}"
+    return ""
+
+
+def page_layout() -> str:
+    """Names how pages are laid out; the same only where one version can read another's."""
+    return f"{pages.LAYOUT}.{counters.MAGIC:x}"
+
+
+def _pages(state: StateDir, slots: int) -> Iterator[tuple[Path, int]]:
+    """Every page and its size in bytes."""
+    yield state.board, pages.PAGE_BYTES
+    yield state.roster, pages.ROSTER_PAGE_BYTES
+    yield state.probes, pages.PROBES_PAGE_BYTES
+    yield state.latch_page, pages.LATCH_PAGE_BYTES
+    yield state.control_counters, counters.SMALL_PAGE_BYTES
+    for slot in range(slots):
+        yield state.worker(slot), pages.PAGE_BYTES
+        yield state.counters(slot), counters.PAGE_BYTES
+        yield state.regions(slot), sightings.REGIONS_PAGE_BYTES
 
 
 def remove_run(state: StateDir) -> None:

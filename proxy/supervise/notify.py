@@ -17,6 +17,7 @@ from typing import Final
 VARIABLES: Final = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})
 """What children don't inherit."""
 
+_RELOAD_S: Final = 35.0  # control waits for its workers for 30 s
 _WAIT_S: Final = 0.5  # for a manager that doesn't read its socket
 
 _log = logging.getLogger("supervisor")
@@ -36,6 +37,7 @@ class Notifier:
         self._watchdog_s = _watchdog_s(given) if self._address else None
         self._alive_due_at_s = 0.0
         self._status = ""
+        self._reloading: tuple[int, float] | None = None  # the board's beats when it was asked for, and until when
         self._complained = False
 
     @property
@@ -44,12 +46,30 @@ class Notifier:
         return bool(self._address)
 
     def ready(self) -> None:
-        """Traffic is carried; after `reloading`: it is over."""
+        """Traffic is carried."""
         self._send("READY=1")
 
-    def reloading(self) -> None:
-        """The files are being read on request; `ready` says when it is over."""
+    def reloading(self, beats: int, now_s: float) -> None:
+        """The files are being read on request.
+
+        Args:
+            beats: of the board; another one when it is over.
+            now_s: monotonic.
+        """
+        self._reloading = beats, now_s + _RELOAD_S
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def reader_ended(self, now_s: float) -> None:
+        """Control has ended; its successor reads the files as it starts."""
+        if self._reloading is not None:
+            self._reloading = self._reloading[0], now_s
+
+    def tick(self, beats: int, now_s: float) -> None:
+        """Called with every tick: say that a reading is over, and that we live."""
+        if self._reloading is not None and (beats != self._reloading[0] or now_s >= self._reloading[1]):
+            self._reloading = None
+            self.ready()
+        self.alive(now_s)
 
     def stopping(self, within_s: float) -> None:
         """The end has begun.
@@ -66,7 +86,7 @@ class Notifier:
             self._send(f"STATUS={text}")
 
     def alive(self, now_s: float) -> None:
-        """Called with every turn of the supervisor; tells the watchdog, if there is one, twice in its time."""
+        """Tell the watchdog, if there is one, twice in its time; to be called more often."""
         if self._watchdog_s is not None and now_s >= self._alive_due_at_s:
             self._alive_due_at_s = now_s + self._watchdog_s / 2
             self._send("WATCHDOG=1")

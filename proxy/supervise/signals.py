@@ -14,6 +14,10 @@ ENDINGS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 """What ends the proxy; SIGHUP does too where a terminal was closed."""
 
 
+HEARD: Final = frozenset({*ENDINGS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD})
+"""All that the supervisor listens to."""
+
+
 class Signals:
     """Signals as bytes in a socket, so that one `select` waits for them and for the tick."""
 
@@ -52,8 +56,8 @@ def signals() -> Iterator[Signals]:
     receiver.setblocking(False)
     sender.setblocking(False)
     former_descriptor = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    numbers = (*ENDINGS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
-    former = {number: signal.signal(number, lambda _number, _frame: None) for number in numbers}
+    former = {number: signal.signal(number, lambda _number, _frame: None) for number in HEARD}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)  # held back while one version of the program replaced another
     try:
         yield Signals(receiver)
     finally:

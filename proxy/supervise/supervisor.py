@@ -6,7 +6,7 @@ It reads no configuration and speaks no HTTP; there is little in it that can bre
 2. control starts and either posts a plan on the board or refuses (exit 1, having said why): then so do we
 3. the traffic sockets listen, the workers start
 4. once every worker has confirmed a generation, one line says so
-5. SIGUSR2: workers are replaced, one after another (`rolling`)
+5. SIGUSR2: the version that is installed takes over (`handover`): this very program, then control, then the workers, one after another
 6. SIGHUP: control reads the files now, and beats on the board when that is over
 7. SIGTERM or SIGINT: readiness is withdrawn at once; after `drain_delay_s` workers drain, then control ends; a second signal kills
 
@@ -15,22 +15,24 @@ Standard library only, so that no upgrade of a dependency can break it.
 
 from __future__ import annotations
 
-import enum
 import logging
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Self
 
 from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
 from proxy.supervise.assignment import Assignment, Settings
-from proxy.supervise.children import Child, Stillness, reap_orphans
-from proxy.supervise.judging import LatchEpoch, cause_of_death, patience
+from proxy.supervise.children import Child, reap_orphans
+from proxy.supervise.handover import Handover
+from proxy.supervise.judging import Hearts, cause_of_death
 from proxy.supervise.lock import StateLock
-from proxy.supervise.mapped import map_page, prepare_run, remove_run
+from proxy.supervise.mapped import complete_run, map_page, page_layout, prepare_run, remove_run
 from proxy.supervise.notify import Notifier
+from proxy.supervise.phase import Phase
+from proxy.supervise.renewal import Renewal
 from proxy.supervise.rolling import GIVE_UP_S, Do, Rolling
 from proxy.supervise.signals import ENDINGS, Signals, Terminal, signals
 from proxy.supervise.sockets import BACKLOG, show_address
@@ -38,24 +40,12 @@ from proxy.supervise.sockets import BACKLOG, show_address
 _TICK_S: Final = 0.1
 _GRACE_S: Final = 5.0  # beyond the drain, before a child is killed
 _CONTROL_GRACE_S: Final = 5.0
-_RELOAD_S: Final = 35.0  # control waits for its workers for 30 s
 
 # glibc gives big blocks back to the kernel and fetches them again for every body; raising the thresholds took a third off
 # large downloads and two thirds off uploads. 32 MiB is the highest that glibc accepts.
 _WORKER_ENVIRONMENT: Final = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 
 _log = logging.getLogger("supervisor")
-
-
-class Phase(enum.Enum):
-    """Where in its life the process group stands."""
-
-    STARTING = "waiting for control's first plan"
-    SERVING = "workers carry traffic"
-    LEAVING = "workers carry traffic, and the balancer is told to send no more"
-    DRAINING = "workers end what they began"
-    CLOSING = "control ends"
-    ENDED = "nobody is left"
 
 
 class Supervisor:
@@ -69,8 +59,9 @@ class Supervisor:
         ops: socket.socket,
         *,
         say: Callable[[str], None],
+        handed: Handover | None = None,
     ) -> None:
-        """Make the pages; nothing runs yet.
+        """Make the pages; nothing runs yet, but for what is handed over.
 
         Args:
             settings: what the command line said.
@@ -78,6 +69,7 @@ class Supervisor:
             traffic: a bound socket for each worker.
             ops: the bound socket of the ops endpoints.
             say: prints the line that announces readiness.
+            handed: by the version of the program that this one replaces.
         """
         self._settings = settings
         self._lock = lock
@@ -85,30 +77,67 @@ class Supervisor:
         self._ops = ops
         self._say = say
         state = settings.state_dir
-        prepare_run(state, settings.slots)
+        (prepare_run if handed is None else complete_run)(state, settings.slots)
         self._board = Page(map_page(state.board, writable=False), Posted)
         self._roster = Page(map_page(state.roster, writable=True), Roster)
         self._confirmations = [
             Page(map_page(state.worker(slot), writable=False), Confirmed) for slot in range(settings.slots)
         ]
-        self._latch = LatchEpoch(TextPage(map_page(state.latch_page, writable=False)))
+        self._hearts = Hearts(self._confirmations, TextPage(map_page(state.latch_page, writable=False)))
         self._listen_at = show_address(traffic[0])
         self._ops_at = show_address(ops)
-        self._life, self._life_end = os.pipe()  # children hold the first; only we hold the second
+        # Children hold the first; only we hold the second.
+        self._life, self._life_end = os.pipe() if handed is None else (handed.life, handed.life_end)
         self._control = Child("control", "proxy.app.control")
         self._workers = [
             Child(f"worker {slot}", "proxy.app.worker", _WORKER_ENVIRONMENT) for slot in range(settings.slots)
         ]
         self._rolling = Rolling(settings.workers)
         self._leaving: dict[int, float] = {}  # retired workers' slots, and when they are killed
-        self._stillness = [Stillness() for _ in self._workers]
         self._phase = Phase.STARTING
         self._announced = False
         self._give_up_at_s = 0.0
         self._exit_code = 0
+        self._renewal = Renewal(self._handover, self._control, lambda: self._board.beats)
+        if handed is not None:
+            self._go_on(handed)
         self._notify = Notifier()
         self._terminal = Terminal()
-        self._reloading: tuple[int, float] | None = None  # the board's beats when it was asked for, and until when
+
+    @classmethod
+    def resumed(cls, handed: Handover, *, say: Callable[[str], None]) -> Self:
+        """The supervisor of a new version, which goes on from where the former was."""
+        lock = StateLock(handed.serving, handed.lock)
+        traffic = [socket.socket(fileno=descriptor) for descriptor in handed.traffic]
+        return cls(handed.settings, lock, traffic, socket.socket(fileno=handed.ops), say=say, handed=handed)
+
+    def _handover(self) -> Handover:
+        """All that a new version has to know."""
+        assert self._lock.serving is not None  # it isn't asked for once the end has begun
+        return Handover(
+            pages=page_layout(),
+            settings=self._settings,
+            serving=self._lock.serving,
+            lock=self._lock.inherited,
+            traffic=tuple(sock.fileno() for sock in self._traffic),
+            ops=self._ops.fileno(),
+            life=self._life,
+            life_end=self._life_end,
+            control=self._control.handed(),
+            workers=tuple(child.handed() for child in self._workers),
+            sockets=tuple(self._rolling.sockets),
+            leaving=tuple(self._leaving.items()),
+        )
+
+    def _go_on(self, handed: Handover) -> None:
+        self._control.adopt(handed.control)
+        for child, one in zip(self._workers, handed.workers, strict=True):
+            child.adopt(one)
+        self._rolling.sockets = list(handed.sockets)
+        self._leaving = dict(handed.leaving)
+        self._phase = Phase.SERVING
+        self._announced = True
+        self._renewal.resume(time.monotonic())
 
     def run(self) -> int:
         """Serve until told to end; returns the exit code."""
@@ -143,6 +172,9 @@ class Supervisor:
                 self._announce()
             case Phase.SERVING:
                 self._roll_on(now_s)
+                if self._renewal.step(now_s, busy=self._rolling.under_way):
+                    _log.info("control is replaced; now the workers are, one after another")
+                    self._rolling.begin()
             case Phase.LEAVING:
                 self._roll_on(now_s)
                 if now_s >= self._give_up_at_s:
@@ -162,10 +194,9 @@ class Supervisor:
                 child.tell(signal.SIGUSR1)  # reopen the access log
         elif number == signal.SIGUSR2:
             if self._announced and self._phase is Phase.SERVING:
-                _log.info("workers are replaced, one after another")
-                self._rolling.begin()
+                self._renewal.ask()
             else:
-                _log.warning("no rolling restart: %s", self._phase.value)
+                _log.warning("no new version, no new workers: %s", self._phase.value)
         elif number == signal.SIGHUP and not self._terminal.closed():
             self._reload(now_s)
         elif number in ENDINGS or number == signal.SIGHUP:
@@ -182,18 +213,12 @@ class Supervisor:
     def _reload(self, now_s: float) -> None:
         if self._phase is not Phase.SERVING:
             return  # the files are being read, or nobody needs them any more
-        self._reloading = self._board.beats, now_s + _RELOAD_S
-        self._notify.reloading()
+        self._notify.reloading(self._board.beats, now_s)
         self._control.tell(signal.SIGHUP)
 
     def _tell_manager(self, now_s: float) -> None:
         """What systemd hears with every tick."""
-        self._notify.alive(now_s)
-        if self._reloading is not None:
-            beats, until_s = self._reloading
-            if self._board.beats != beats or now_s >= until_s:
-                self._reloading = None
-                self._notify.ready()
+        self._notify.tick(self._board.beats, now_s)
         if self._notify.listened_to and self._announced:
             posted = self._board.read()
             serving = sum(self._serves(slot) for slot in range(len(self._workers)))
@@ -207,6 +232,7 @@ class Supervisor:
         delay_s = self._settings.drain_delay_s if self._announced else 0.0
         if delay_s:
             _log.info("not ready any more; serving for %g s, until the balancer has noticed", delay_s)
+        self._renewal.give_up()
         self._phase = Phase.LEAVING
         self._notify.stopping(delay_s + self._settings.drain_s + _GRACE_S + _CONTROL_GRACE_S)
         self._give_up_at_s = now_s + delay_s
@@ -297,8 +323,8 @@ class Supervisor:
             if code is None:
                 continue
             changed = True
-            if child is self._control and self._reloading is not None:
-                self._reloading = self._board.beats, now_s  # its successor reads the files as it starts
+            if child is self._control:
+                self._notify.reader_ended(now_s)
             if child is self._control and self._phase is Phase.STARTING and code == 1:
                 self._exit_code = 1  # it has said why
                 self._phase = Phase.ENDED
@@ -306,7 +332,7 @@ class Supervisor:
                 pause_s = max(0.0, child.due_at_s - now_s)
                 when = f"in {pause_s:.1f} s" if pause_s >= _TICK_S else "at once"
                 _log.warning("%s ended (%s) and is started again %s", child.name, cause_of_death(code), when)
-        reap_orphans({child.pid for child in (self._control, *self._workers)})
+        reap_orphans({self._renewal.pid, *(child.pid for child in (self._control, *self._workers))})
         if changed:
             self._note_roster()
 
@@ -318,7 +344,7 @@ class Supervisor:
             for slot, child in enumerate(self._workers):
                 number = self._rolling.sockets[slot]
                 if number is not None and not child.pid and now_s >= child.due_at_s:
-                    self._stillness[slot] = Stillness(beats=self._confirmations[slot].beats)
+                    self._hearts.begin(slot)
                     changed |= self._start(child, self._traffic[number], slot, now_s)
         if changed:
             self._note_roster()
@@ -341,17 +367,10 @@ class Supervisor:
         return True
 
     def _watch_heartbeats(self) -> None:
-        notes = [page.read() for page in self._confirmations]
-        # The file may have been written by hand while control is dead: then other workers know of it first.
-        epoch = max(self._latch.look(), *(note.epoch for note in notes if note is not None), 0)
-        for slot, (child, note) in enumerate(zip(self._workers, notes, strict=True)):
-            if not child.pid:
-                continue
-            still = self._stillness[slot].tick(self._confirmations[slot].beats)
-            if still >= patience(note, child.pid, epoch):
-                _log.error("%s: no heartbeat for %.0f s; it is killed", child.name, still * _TICK_S)
-                self._stillness[slot].ticks = 0
-                child.tell(signal.SIGKILL)
+        for slot, still in self._hearts.standing_still([child.pid for child in self._workers]):
+            child = self._workers[slot]
+            _log.error("%s: no heartbeat for %.0f s; it is killed", child.name, still * _TICK_S)
+            child.tell(signal.SIGKILL)
 
     def _announce(self) -> None:
         count = len(self._traffic)

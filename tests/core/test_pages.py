@@ -31,6 +31,12 @@ def test_a_note_is_read_as_written_and_changes_the_version() -> None:
         assert page.version != before
 
 
+def test_a_note_of_another_version_is_read_as_far_as_it_is_understood() -> None:
+    page = Page(memoryview(bytearray(PAGE_BYTES)), Confirmed)
+    page.write_text(b'{"pid":7,"start_id":"a","generation":3,"mood":["good"]}')
+    assert page.read() == Confirmed(pid=7, start_id="a", generation=3)
+
+
 def test_lists_of_children_come_back_as_they_were() -> None:
     page = Page(memoryview(bytearray(PAGE_BYTES)), Roster)
     roster = Roster(pid=7, workers=2, worker_starts=(1, 4), worker_pids=(8, 0))

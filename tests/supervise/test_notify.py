@@ -60,11 +60,17 @@ def test_a_manager_hears_what_happens(manager: tuple[socket.socket, str]) -> Non
     notifier = Notifier({"NOTIFY_SOCKET": name})
     notifier.ready()
     assert heard(sock) == {"READY": "1"}
-    notifier.reloading()
+    notifier.reloading(4, 10.0)
     told = heard(sock)
     assert told.pop("RELOADING") == "1"
     assert int(told.pop("MONOTONIC_USEC")) > 0
     assert not told
+    notifier.tick(4, 44.9)
+    notifier.tick(5, 44.9)
+    notifier.reloading(5, 50.0)
+    notifier.reader_ended(51.0)
+    notifier.tick(5, 51.0)
+    assert [heard(sock).get("READY") for _ in range(3)] == ["1", None, "1"]
     notifier.status("2 of 2 serve")
     notifier.status("2 of 2 serve")
     notifier.stopping(45.5)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from proxy.core.counters import Counters
 from proxy.core.layout import StateDir
-from proxy.core.pages import PAGE_BYTES
+from proxy.core.pages import PAGE_BYTES, PROBES_PAGE_BYTES
 from proxy.supervise.assignment import Assignment, Settings
 from proxy.supervise.children import Backoff, Stillness, python_command
-from proxy.supervise.mapped import map_page, prepare_run, remove_run
+from proxy.supervise.mapped import complete_run, map_page, misfit, page_layout, prepare_run, remove_run
 
 
 def test_a_child_is_started_again_at_once_and_then_ever_later() -> None:
@@ -61,6 +62,20 @@ def test_pages_lie_in_memory_where_there_is_a_place_for_it_and_are_removed(tmp_p
     assert not state.run.is_symlink()
 
 
+def test_another_version_makes_the_pages_that_it_misses_and_leaves_the_others(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    prepare_run(state, 1)
+    state.probes.unlink()
+    kept = state.board.stat().st_ino
+    assert misfit(page_layout(), state, 1) == ""
+    complete_run(state, 1)
+    assert (state.board.stat().st_ino, state.probes.stat().st_size) == (kept, PROBES_PAGE_BYTES)
+    assert "have layout 0.1" in misfit("0.1", state, 1)
+    os.truncate(state.latch_page, 4096)
+    assert misfit(page_layout(), state, 1).startswith("latch.page has 4096 bytes")
+    remove_run(state)
+
+
 def test_what_a_killed_supervisor_left_is_replaced(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     prepare_run(state, 1)
@@ -83,7 +98,7 @@ def test_a_link_that_leads_elsewhere_is_unlinked_and_nothing_behind_it_is_touche
 
 
 def test_the_supervisor_imports_nothing_but_the_standard_library_and_us(tmp_path: Path) -> None:
-    script = "import proxy.app.serve, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    script = "import proxy.app.serve, proxy.app.resume, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     # -S: without site-packages at all, as it would be if every dependency were broken
     _, environment = python_command("proxy.app.serve", "")
     done = subprocess.run(
