@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -27,8 +28,10 @@ from proxy.supervise.signals import HEARD
 FORMAT: Final = 1
 """Of what is handed over; another one is refused."""
 
+_log = logging.getLogger("supervisor")
+
 _MODULE: Final = "proxy.app.resume"
-_TRIAL_S: Final = 60.0  # a million accounts are read in a few
+_TRIAL_S: Final = 300.0  # a million accounts are read in a few seconds; but it is nice, and the cores may be busy
 
 
 class CannotTakeOver(Exception):
@@ -121,6 +124,8 @@ class Trial:
         """Whether it could; None: it hasn't answered yet. Why not, it has said itself."""
         code = self._process.poll()
         if code is None and now_s >= self._give_up_at_s:
+            _log.error("the version that is installed doesn't answer within %g s", _TRIAL_S)
+            self._give_up_at_s = now_s + _TRIAL_S
             self._process.kill()
         return None if code is None else code == 0
 

@@ -11,7 +11,7 @@ from proxy.supervise.children import Child
 from proxy.supervise.handover import Handover, Trial, become
 
 _CONTROL_ENDS_S: Final = 10.0
-_CONTROL_SERVES_S: Final = 60.0
+_CONTROL_SERVES_S: Final = 120.0  # it is nice as well
 
 _log = logging.getLogger("supervisor")
 

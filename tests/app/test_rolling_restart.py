@@ -67,15 +67,16 @@ def replaced(running: Node, former: set[int]) -> bool:
 
 def test_every_worker_is_replaced_under_load_and_nobody_is_refused_or_cut(tmp_path: Path) -> None:
     with node(tmp_path, "--workers", "2") as (running, legacy, _):
-        clients = Clients(running.url, 8)
+        clients = Clients(running.url, 3)
         slow = threading.Thread(target=lambda: clients.answers.update([f"slow {running.get('/slow')}"]))
         try:
-            slow.start()
-            assert legacy.waiting.wait(20)
             former = serving(running)
             assert len(former) == 2
             (line,) = (one for one in blocks((ROOT / "docs" / "commands.md").read_text(), "sh") if "USR2" in one)
             subprocess.run(line, shell=True, cwd=tmp_path, check=True)
+            until(lambda: any("now the workers are" in line for line in running.messages), "their turn", 120)
+            slow.start()
+            assert legacy.waiting.wait(20)
             until(lambda: serving(running) - former, "a successor serves")
             legacy.let_go.set()
             until(lambda: replaced(running, former), "two others serve", 40)
@@ -84,7 +85,8 @@ def test_every_worker_is_replaced_under_load_and_nobody_is_refused_or_cut(tmp_pa
         finally:
             legacy.let_go.set()
             clients.stop()
-            slow.join(20)
+            if slow.ident is not None:
+                slow.join(20)
         assert clients.faults == []
         assert set(clients.answers) == {"200 legacy", "slow legacy"}
         until(lambda: running.metric("strangler_requests_total") == sum(clients.answers.values()), "none is lost")

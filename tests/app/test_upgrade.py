@@ -85,19 +85,19 @@ def upgrade(running: Node, installed: Installed, former: str, name: str) -> None
     disturbing = threading.Thread(target=disturb)
     disturbing.start()
     try:
-        until(lambda: says(running, f"{name} has taken over") or running.process.poll() is not None, name)
+        until(lambda: says(running, f"{name} has taken over") or running.process.poll() is not None, name, 120)
     finally:
         done.set()
         disturbing.join()
     assert running.process.poll() is None
-    until(lambda: replaced(running, workers), "all workers are replaced", 60)
+    until(lambda: replaced(running, workers), "all workers are replaced", 120)
     assert running.control_pid() not in {0, control}
 
 
 def test_version_after_version_takes_over_under_load_and_nobody_is_refused_or_cut(tmp_path: Path) -> None:
     with started(tmp_path, "--workers", "2") as (running, installed):
         running.command("rollback", "--area", "help", "--reason", "smells")
-        clients = Clients(running.url, 8)
+        clients = Clients(running.url, 3)
         try:
             pid = running.process.pid
             upgrade(running, installed, "a new version of the program", "version 2")
@@ -150,7 +150,7 @@ def test_a_version_that_can_not_take_over_is_told_and_everything_stays(tmp_path:
             told = len(running.messages)
             installed.edit(file, old, new)
             running.process.send_signal(signal.SIGUSR2)
-            until(lambda told=told: any("stays as it was" in line for line in running.messages[told:]), why)  # type: ignore[misc]  # mypy loses the default
+            until(lambda told=told: any("stays as it was" in line for line in running.messages[told:]), why, 120)  # type: ignore[misc]  # mypy loses the default
             assert why in "".join(running.messages[told:])
             installed.edit(file, new, old)
         running.config.edit("routes.yaml", running.config.contents["routes.yaml"].replace("owner:", "onwer:"))

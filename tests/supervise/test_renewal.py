@@ -68,8 +68,8 @@ def test_a_control_that_does_not_end_is_killed() -> None:
 def test_without_another_control_the_workers_stay(caplog: pytest.LogCaptureFixture) -> None:
     renewal, control, board = renewed()
     control.now = 0
-    assert not renewal.step(160.0, busy=False)
+    assert not renewal.step(220.0, busy=False)
     assert "the workers stay" in caplog.text
     board.beats = 8
     control.now = 4712
-    assert not renewal.step(161.0, busy=False)
+    assert not renewal.step(221.0, busy=False)
