@@ -25,8 +25,8 @@ def reload(state: Path, *, as_json: bool) -> None:
 
     \b
     Exit codes: 0 every worker serves what the files say,
-    1 a file is broken and stays at its last good version (others may be in force), or no proxy runs, 2 usage,
-    3 in force, but not confirmed by every worker within 30 s.
+    1 a file is broken and stays at its last good version (others may be in force), or no proxy
+    runs, 2 usage, 3 in force, but not confirmed by every worker within 30 s.
     """
     import msgspec
 

@@ -41,6 +41,7 @@ class ClientConnection(ClientEnds):
         "_address_text",
         "_awaits_turn",
         "_body_held",
+        "_empty_lines",
         "_paused",
         "_requests",
         "_searched",
@@ -54,6 +55,7 @@ class ClientConnection(ClientEnds):
 
     def __init__(self, traffic: Traffic, address: str = "") -> None:
         super().__init__(traffic)
+        self._empty_lines = 0  # before the next request
         self._wiring: Wiring | None = None
         self._searched = self._requests = 0  # bytes of the buffer that hold no end of a head; heads so far
         self._paused = self._body_held = self._awaits_turn = False
@@ -117,12 +119,11 @@ class ClientConnection(ClientEnds):
     def _read_buffer(self) -> None:
         """Look for a head in the buffer."""
         buffer = self._buffer
-        empty = 0
         while buffer[:2] == b"\r\n":
             del buffer[:2]  # RFC 9112 §2.2: empty lines before a request are let pass
-            empty += 1
-        if empty > _EMPTY_LINES:
-            refuse_head(self._traffic, self, BadMessage("too many empty lines before a request"), 2 * empty)
+            self._empty_lines += 1
+        if self._empty_lines > _EMPTY_LINES:
+            self._refuse_empty_lines()
             return
         searched = self._searched
         at = buffer.find(_END_OF_HEAD, max(0, searched - 5))
@@ -139,12 +140,21 @@ class ClientConnection(ClientEnds):
         if self._paused:
             self._set_paused()
 
+    def _refuse_empty_lines(self) -> None:
+        refuse_head(self._traffic, self, BadMessage("too many empty lines before a request"), 2 * self._empty_lines)
+
     def _begin(self, data: bytes, at: int) -> None:
         """Start the exchange whose head ends at `at`."""
         traffic = self._traffic
         limits = traffic.limits
         if data[:2] == b"\r\n":
             data, at = data[2:], at - 2  # an empty line that came in one read with the head
+            self._empty_lines += 1
+        if self._empty_lines:
+            if self._empty_lines > _EMPTY_LINES:  # however they were cut into reads
+                self._refuse_empty_lines()
+                return
+            self._empty_lines = 0
         try:
             if at > limits.head_bytes:
                 raise TooLarge("the head is too long", Limit.HEAD, 431)
