@@ -20,10 +20,11 @@ from fuzz.scripts import odd_answer
 from fuzz.streams import odd_stream
 from proxy.config.compile import compile_files
 from proxy.config.fileset import FileSet
+from proxy.core.badmessage import BadMessage
 from proxy.core.body import Relay
 from proxy.core.freeze import FreezesUnreadable, decode_freezes, encode_freezes
 from proxy.core.latch import LatchUnreadable, decode_latch, encode_latch
-from proxy.core.message import CHUNKED, BadMessage, read_answer_head, read_request_head
+from proxy.core.message import CHUNKED, read_answer_head, read_request_head
 from proxy.core.pages import PAGE_BYTES, Confirmed, Page
 from proxy.core.path import split_path
 from proxy.core.proxyprotocol import BadHeader, read_told

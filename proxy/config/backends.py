@@ -34,6 +34,7 @@ from proxy.config.shapes import (
 )
 from proxy.core.model import Backend
 from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec, Probe
+from proxy.core.ports import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from proxy.config.fileset import FileSet
@@ -47,7 +48,6 @@ _HEALTH_PATH: Final = re.compile(
 _BAD_IN_VALUE: Final = re.compile(r"[^\t\x20-\x7e\x80-\uffff]")
 _LONGEST_NAME: Final = 253  # RFC 1035, section 2.3.4: a longer one can't even be asked for
 _LONGEST_LABEL: Final = 63
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def draft_backends(fields: Fields | None, file: str, report: Report) -> tuple[BackendDraft, ...]:
@@ -218,7 +218,7 @@ def _endpoint(scalar: Scalar, where: str, report: Report) -> str | None:
     if origin is None:
         return None
     scheme, host, port = origin
-    return f"{scheme}://{host}:{port or _DEFAULT_PORTS[scheme]}"
+    return f"{scheme}://{host}:{port or DEFAULT_PORTS[scheme]}"
 
 
 def check_origin(scalar: Scalar, where: str, report: Report) -> str | None:
@@ -227,7 +227,7 @@ def check_origin(scalar: Scalar, where: str, report: Report) -> str | None:
     if origin is None:
         return None
     scheme, host, port = origin
-    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{host}" if port in (None, DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{port}"
 
 
 def _origin(scalar: Scalar, where: str, report: Report) -> tuple[str, str, int | None] | None:
@@ -241,7 +241,7 @@ def _origin(scalar: Scalar, where: str, report: Report) -> tuple[str, str, int |
     except ValueError as error:
         report.tell("bad-url", scalar, where, f"{quoted(text)} is no URL: {error}")
         return None
-    if parts.scheme not in _DEFAULT_PORTS:
+    if parts.scheme not in DEFAULT_PORTS:
         why = 'write it as "http://host:port" or "https://host:port"'
     elif parts.path not in ("", "/") or parts.query or parts.fragment or "?" in text or "#" in text:
         why = "only scheme, host and port stand here; a path is changed by a route's rewrite"

@@ -8,11 +8,11 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.control.question import CannotAsk, Question, check_identity, pose
+from proxy.core.badmessage import BadMessage
 from proxy.core.covering import LiveLatch
 from proxy.core.decision import Decision, decide
 from proxy.core.freeze import LiveFreeze, freezing, writes
 from proxy.core.generation import Generation
-from proxy.core.message import BadMessage
 from proxy.core.model import SHARE_TOTAL_BP
 from proxy.core.plan import Clause, Plan
 from proxy.core.ramp import total_weight

@@ -6,8 +6,9 @@ import re
 
 import msgspec
 
+from proxy.core.badmessage import BadMessage
 from proxy.core.generation import Generation
-from proxy.core.message import BadMessage, RequestHead, read_request_head
+from proxy.core.message import RequestHead, read_request_head
 from proxy.core.plan import Source
 
 LONGEST_QUESTION_BYTES = 64 << 10

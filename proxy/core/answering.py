@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from proxy.core.forwarding import HOP_BY_HOP, keep_way
+from proxy.core.forwarding import HOP_BY_HOP, KNOWN_OPTIONS, keep_way
 from proxy.core.mapback import MAPPED, MapBack
 from proxy.core.message import AnswerHead
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from proxy.core.match import LiveRoute
 
 _NO_CONTENT: Final = 204
-_KNOWN_OPTIONS: Final = frozenset({b"close", b"keep-alive"})
 _OURS: Final = frozenset({b"x-strangler", b"x-strangler-error"})  # only the proxy says who decided, and why
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -84,7 +83,7 @@ class AnswerEditor:
                 own = b""
             kept = range(len(names)) if keep is None else keep
             keep = tuple(i for i in kept if names[i] not in _FRAMING)  # RFC 9110 §8.6
-        if head.connection and not head.connection <= _KNOWN_OPTIONS:
+        if head.connection and not head.connection <= KNOWN_OPTIONS:
             kept = range(len(names)) if keep is None else keep
             keep = tuple(i for i in kept if names[i] in _FRAMING or names[i] not in head.connection)
         lines = head.lines if keep is None else [head.lines[i] for i in keep]

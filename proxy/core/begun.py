@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.core.badmessage import BadMessage
 from proxy.core.covering import LiveLatch, covering
 from proxy.core.decision import Decision
-from proxy.core.message import BadMessage
 from proxy.core.placing import place
 
 if TYPE_CHECKING:

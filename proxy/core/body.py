@@ -14,8 +14,9 @@ import re
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from proxy.core.badmessage import BadMessage, TooLarge
 from proxy.core.limits import DEFAULT_LIMITS, Limit, Limits
-from proxy.core.message import CHUNKED, UNTIL_CLOSE, BadMessage, TooLarge
+from proxy.core.message import BARE_LINE_END, CHUNKED, UNTIL_CLOSE
 
 TOO_MUCH_BODY: Final = "the body is larger than the %d bytes that are taken here"
 
@@ -23,7 +24,6 @@ LINES_A_TURN: Final = 1000
 """Chunks read in one loop turn, for a chunk costs about 1 µs however small it is: 64 KiB of them, one byte each, 11 ms."""
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;([\t\x20-\x7e\x80-\xff]*))?")
-_BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
 _TRAILER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -225,7 +225,7 @@ class Chunks:
         if end < 0:
             if len(data) >= limits.trailers_bytes:
                 raise TooLarge("trailers are too long", Limit.TRAILERS, 431)
-            if _BARE_LINE_END.search(data):
+            if BARE_LINE_END.search(data):
                 raise BadMessage("malformed trailer")  # now: whoever reads on at it has sent all, and waits
             self._held = data
             return

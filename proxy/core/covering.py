@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.badmessage import BadMessage
 from proxy.core.facts import Facts
 from proxy.core.latch import OPEN, Entry, Latch, Scope
-from proxy.core.message import BadMessage
 from proxy.core.model import Standing
 from proxy.core.placing import place
 

@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, TypeVar
 
 from proxy.core import lasthop
-from proxy.core.message import CHUNKED, BadMessage, Head, RequestHead
+from proxy.core.badmessage import BadMessage
+from proxy.core.message import CHUNKED, Head, RequestHead
 from proxy.core.plan import ENDPOINTS_OWN, KEEP, Forwarding
 from proxy.core.provenance import FORWARDED, X_FORWARDED, Provenance
 from proxy.core.websocket import SWITCH_LINES, websocket_key
@@ -51,7 +52,7 @@ _END_TO_END: Final = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"cookie", b"via", b"expect"}
     | {lasthop.FIELD}
 )
-_KNOWN_OPTIONS: Final = frozenset({b"close", b"keep-alive"})
+KNOWN_OPTIONS: Final = frozenset({b"close", b"keep-alive"})
 
 _NO_FORWARDING: Final = Forwarding()
 
@@ -77,7 +78,7 @@ def keep_way(ways: dict[tuple[bytes, ...], _W], names: tuple[bytes, ...], way: _
 def nominated(head: Head, withholds: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
     """`withholds` for the trailer fields of a message: those that its `Connection` names stay here too (RFC 9110 §7.6.1)."""
     options = head.connection
-    if options <= _KNOWN_OPTIONS:
+    if options <= KNOWN_OPTIONS:
         return withholds
     return lambda name: name in options or withholds(name)
 
@@ -188,7 +189,7 @@ class RequestEditor:
         lines = head.lines if way.keep is None else [head.lines[i] for i in way.keep]
         if way.cookies and self._isolated is not None:
             lines = self._without_isolated(lines, way.cookies)
-        if head.connection and not head.connection <= _KNOWN_OPTIONS:
+        if head.connection and not head.connection <= KNOWN_OPTIONS:
             lines = self._without_nominated(head, lines)
             if websocket_key(head) is not None:
                 lines += SWITCH_LINES

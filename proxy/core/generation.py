@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
 from proxy.core.caching import Private, Varying
@@ -13,6 +12,7 @@ from proxy.core.flags import LiveFlag
 from proxy.core.identity import LiveSource
 from proxy.core.match import Hosts, LiveRoute, Trie
 from proxy.core.model import BUCKETING, Backend
+from proxy.core.networks import Networks, lies_in, networks
 from proxy.core.pattern import parse_path, parse_rewrite
 from proxy.core.plan import (
     FORMAT,
@@ -39,7 +39,6 @@ _LONGEST_HOST_BYTES: Final = 255  # a name that DNS holds is no longer (RFC 1035
 _PRIVATE: Final = Private()
 
 OpenTable = Callable[[str], memoryview]
-_Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 HostEntry = tuple[str, tuple[Trie, ...]]
 
 
@@ -72,18 +71,18 @@ class Generation:
         self.account_sources: tuple[LiveSource, ...] = ()
         self.region_sources: tuple[LiveSource, ...] = ()
         self.identity_headers: frozenset[bytes] = frozenset()
-        self._trusted: _Networks = ()
-        self._believed: _Networks | None = None  # None: those that are trusted
+        self._trusted: Networks = ()
+        self._believed: Networks | None = None  # None: those that are trusted
         self._hosts = Hosts()
         self._host_entries: dict[bytes, HostEntry] = {}
 
     def trusts(self, address: str) -> bool:
         """Whether a peer's IP address lies in `identity.trusted_from`; asked once per connection and generation."""
-        return _lies_in(address, self._trusted)
+        return lies_in(address, self._trusted)
 
     def believes(self, address: str, *, trusted: bool) -> bool:
         """Whether a peer, trusted or not, is believed as to where its requests came from (`forwarding.trusted_from`)."""
-        return trusted if self._believed is None else _lies_in(address, self._believed)
+        return trusted if self._believed is None else lies_in(address, self._believed)
 
     def error_page(self, status: int) -> LiveErrorPage | None:
         """What an answer of the proxy's own with this status looks like; None: as `proxy.traffic.refusal` has it."""
@@ -114,20 +113,6 @@ class Generation:
             while kept:
                 kept.popitem()
                 yield
-
-
-def _lies_in(address: str, networks: _Networks) -> bool:
-    try:
-        peer = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
-        peer = peer.ipv4_mapped
-    return any(peer in network for network in networks)
-
-
-def _networks(texts: Iterable[str]) -> _Networks:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
 def assemble(
@@ -213,7 +198,7 @@ class _Builder:
                     raise ValueError(f"the plan has format {record.format}, bucketing {record.bucketing}")
                 made.settings = record
                 believed = record.forwarding.trusted_from
-                made._believed = None if believed is None else _networks(believed)  # noqa: SLF001
+                made._believed = None if believed is None else networks(believed)  # noqa: SLF001
 
     def check(self) -> None:
         made = self._made
@@ -230,7 +215,7 @@ class _Builder:
         made.identity_headers = frozenset(
             source.name.lower().encode() for source in (*record.account, *record.region) if source.source == "header"
         )
-        made._trusted = _networks(record.trusted_from)  # noqa: SLF001
+        made._trusted = networks(record.trusted_from)  # noqa: SLF001
 
     def _add_route(self, record: Route) -> None:
         made = self._made

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.core.message import BadMessage, RequestHead
+from proxy.core.badmessage import BadMessage
+from proxy.core.message import RequestHead
 
 FIELD: Final = b"max-forwards"
 LIMITED: Final = frozenset({b"OPTIONS", b"TRACE"})

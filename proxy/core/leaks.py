@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
+from proxy.core.ports import port_of
+
 TOLD_AS: Final = (
     *("location", "content-location", "refresh", "link", "set-cookie"),
     *("access-control-allow-origin", "content-security-policy", "via", "server"),
@@ -45,7 +47,7 @@ class InnerHosts:
                 needles.add(host)
                 exactly.add(rb"(?<![\w.-])%b(?![\w-]|\.\w)" % name)
             else:
-                port = b":%d" % (part.port or (443 if part.scheme == "https" else 80))
+                port = b":%d" % port_of(part)
                 needles |= {b"//" + host, host + port}
                 exactly |= {rb"//%b(?![\w.-])" % name, rb"(?<![\w.-])%b%b(?!\d)" % (name, port)}
         self._roughly = tuple(sorted(needles))

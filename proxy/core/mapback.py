@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from proxy.core.pattern import Capture
+from proxy.core.ports import DEFAULT_PORT_BYTES
 from proxy.core.rewrite import public_path
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _REFRESH: Final = re.compile(rb"""(?is)(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)(['"
 _LINK: Final = re.compile(rb'''(?i)(<)([^>]*)(>)|(;\s*anchor\s*=\s*")([^"\\]*)(")|"(?:[^"\\]|\\.)*"''')
 _ADDRESS: Final = re.compile(rb"[0-9.]+|\[.*\]")
 _SLASHES: Final = (b"/", b"\\")
-_PORTS: Final = {b"http": b"80", b"https": b"443"}
 
 
 class MapBack:
@@ -58,7 +58,9 @@ class MapBack:
     ) -> None:
         self._backend = backend
         inner = [urlsplit(origin) for origin in (*origins, *(f"//{host}" for host in told_hosts))]
-        self._origins = frozenset(_authority(scheme, part.netloc.encode()) for part in inner for scheme in _PORTS)
+        self._origins = frozenset(
+            _authority(scheme, part.netloc.encode()) for part in inner for scheme in DEFAULT_PORT_BYTES
+        )
         self._hosts = frozenset((part.hostname or "").encode() for part in inner)
         self._public = None if public_origin is None else public_origin.encode()
         public = urlsplit(public_origin or "")
@@ -102,7 +104,7 @@ class MapBack:
         if found is None:
             return self._path(url, route) if url[:1] == b"/" else url
         authority, rest = found[2], found[3]
-        schemes = _PORTS if found[1] is None else (found[1].lower(),)  # `//host/…` has that of the page
+        schemes = DEFAULT_PORT_BYTES if found[1] is None else (found[1].lower(),)  # `//host/…` has that of the page
         places = {_authority(scheme, authority) for scheme in schemes}
         if self._public is not None and not places.isdisjoint(self._origins):
             return self._public + self._path(rest, route)
@@ -192,5 +194,5 @@ def _authority(scheme: bytes, authority: bytes) -> bytes:
     authority = authority.lower()
     host, colon, port = authority.rpartition(b":")
     if not colon or not port.isdigit():
-        host, port = authority.rstrip(b":"), _PORTS.get(scheme, b"")
+        host, port = authority.rstrip(b":"), DEFAULT_PORT_BYTES.get(scheme, b"")
     return scheme + b"://" + host + b":" + port

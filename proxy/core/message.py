@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final, TypeVar
 
+from proxy.core.badmessage import BadMessage, TooLarge
 from proxy.core.limits import Limit
 
 _V = TypeVar("_V")
@@ -23,7 +24,8 @@ UNTIL_CLOSE: Final = -2
 
 _LONGEST_LENGTH_DIGITS: Final = 18  # below 2**63: no reader overflows
 
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
 # What may stand in a line stays as it is: visible ASCII, obs-text, SP and HTAB.
 _TEXT: Final = bytes(i if i == 0x09 or (i >= 0x20 and i != 0x7F) else 0x3F for i in range(256))
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?")
@@ -71,26 +73,6 @@ _VARYING: Final = frozenset(
         *(b"x-request-id", b"traceparent", b"x-forwarded-for", b"x-account-id", b"age", b"expires"),
     }
 )
-
-
-class BadMessage(Exception):
-    """A head that could be read in two ways, or in none.
-
-    `status` is what a client is told when the head was a request's; a backend's is always a 502.
-    """
-
-    def __init__(self, why: str, status: int = 400) -> None:
-        super().__init__(why)
-        self.why = why
-        self.status = status
-
-
-class TooLarge(BadMessage):
-    """More bytes or lines than a limit allows."""
-
-    def __init__(self, why: str, limit: Limit, status: int = 413) -> None:
-        super().__init__(why, status)
-        self.limit = limit
 
 
 class Head:
@@ -173,7 +155,7 @@ def read_request_head(raw: bytes, header_count: int = 100) -> RequestHead:
     else:
         raise BadMessage("malformed request line")
     if method not in _METHODS:
-        if _TOKEN.fullmatch(method) is None:
+        if TOKEN.fullmatch(method) is None:
             raise BadMessage("malformed method")
         if method == b"CONNECT":  # for whatever target: who grants it makes a tunnel of what others are lent next
             raise BadMessage("CONNECT is not offered", 405)
@@ -268,20 +250,19 @@ def _read_fields(head: Head, lines: list[bytes], header_count: int, limit: Limit
     del lines[0]
     if len(lines) > header_count:
         raise TooLarge(f"more than {header_count} header fields", limit, 431)
-    names: list[bytes] = []
+    fields: list[_Field] = []
     values: dict[bytes, bytes] = {}
     for line in lines:
         field = _fields.get(line) or _read_field(line)
-        name = field.name
-        names.append(name)
-        values[name] = field.value
+        fields.append(field)
+        values[field.name] = field.value
     head.lines = lines
-    head.names = names
-    head.values = values
-    repeats = len(values) != len(names)
+    repeats = len(values) != len(fields)
     if repeats:
-        _note_repeated(head)
+        _note_repeated(head, fields)
     else:
+        head.names = list(values)
+        head.values = values
         head.repeated = None
     connection = head.values.get(b"connection")
     if connection is None:
@@ -304,11 +285,11 @@ def _read_field(line: bytes) -> _Field:
     return field
 
 
-def _note_repeated(head: Head) -> None:
+def _note_repeated(head: Head, fields: list[_Field]) -> None:
     every: dict[bytes, list[bytes]] = {}
-    for line in head.lines:
-        field = _fields.get(line) or _read_field(line)
+    for field in fields:
         every.setdefault(field.name, []).append(field.value)
+    head.names = [field.name for field in fields]
     head.values = {key: values[0] for key, values in every.items()}
     head.repeated = {key: values for key, values in every.items() if len(values) > 1}
 
@@ -321,7 +302,7 @@ def _read_options(value: bytes) -> frozenset[bytes]:
 
 
 def _learn_name(name: bytes) -> bytes:
-    if _TOKEN.fullmatch(name) is None:
+    if TOKEN.fullmatch(name) is None:
         if name[:1] in (b" ", b"\t"):
             raise BadMessage("folded header line")
         raise BadMessage("malformed header name")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.core.badmessage import BadMessage
 from proxy.core.facts import Facts
 from proxy.core.identity import identify
-from proxy.core.message import BadMessage
 from proxy.core.path import split_path
 
 if TYPE_CHECKING:

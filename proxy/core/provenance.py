@@ -18,6 +18,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.message import TOKEN
+from proxy.core.ports import DEFAULT_PORT_BYTES
+
 if TYPE_CHECKING:
     from proxy.core.message import RequestHead
     from proxy.core.plan import Forwarding
@@ -28,12 +31,10 @@ FORWARDED: Final = b"forwarded"
 _KNOWN_LINES: Final = 1024  # of (address, host): clients repeat themselves
 _LONGEST_KNOWN_BYTES: Final = 255  # a name that DNS holds is no longer (RFC 1035 §2.3.4)
 
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # One element of a Forwarded list: commas inside quotes don't end it (RFC 7239 §4).
 _ELEMENT: Final = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*")+')
 _LIST: Final = re.compile(rb'(?:[^"]|"(?:[^"\\]|\\.)*")*')
 _PORT: Final = re.compile(rb":([0-9]+)\Z")
-_DEFAULT_PORTS: Final = {b"http": b"80", b"https": b"443"}
 
 
 class Provenance:
@@ -133,10 +134,10 @@ class Provenance:
         node = b'"[%b]"' % address if b":" in address else address or b"unknown"
         if not host:
             return b"for=%b;proto=%b" % (node, self._scheme)
-        quoted = host if _TOKEN.fullmatch(host) else b'"%b"' % host
+        quoted = host if TOKEN.fullmatch(host) else b'"%b"' % host
         return b"for=%b;host=%b;proto=%b" % (node, quoted, self._scheme)
 
     def _port(self, host: bytes) -> bytes:
         """The port that the client asked for, which behind a published container isn't the one that listens."""
         found = _PORT.search(host)
-        return found[1] if found is not None else _DEFAULT_PORTS[self._scheme]
+        return found[1] if found is not None else DEFAULT_PORT_BYTES[self._scheme]

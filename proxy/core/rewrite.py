@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from proxy.core.message import BadMessage
+from proxy.core.badmessage import BadMessage
 from proxy.core.path import has_dot_segments_or_empty
 from proxy.core.pattern import Capture, Part, PathPattern, compile_regex
 

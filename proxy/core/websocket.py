@@ -10,7 +10,8 @@ from base64 import b64encode
 from hashlib import sha1
 from typing import Final
 
-from proxy.core.message import NO_BODY, AnswerHead, BadMessage, Head, RequestHead
+from proxy.core.badmessage import BadMessage
+from proxy.core.message import NO_BODY, AnswerHead, Head, RequestHead
 
 SWITCH_LINES: Final = (b"Connection: Upgrade", b"Upgrade: websocket")
 """What says it anew on each side: these fields concern one connection, so the other side's never pass."""

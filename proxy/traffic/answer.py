@@ -10,11 +10,12 @@ import asyncio
 import time
 from typing import Final
 
+from proxy.core.badmessage import BadMessage, TooLarge
 from proxy.core.body import Relay
 from proxy.core.faults import Stage
 from proxy.core.forwarding import nominated
 from proxy.core.limits import Limit
-from proxy.core.message import AnswerHead, BadMessage, TooLarge, read_answer_head
+from proxy.core.message import AnswerHead, read_answer_head
 from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, offered, websocket_key
 from proxy.traffic.ending import Ending
 from proxy.traffic.partial import flaw_of_answer

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
+from proxy.core.badmessage import BadMessage, TooLarge
 from proxy.core.limits import Limit
-from proxy.core.message import BadMessage, TooLarge, read_request_head
+from proxy.core.message import read_request_head
 from proxy.core.override import override
 from proxy.traffic.clientends import ClientEnds
 from proxy.traffic.exchange import Exchange

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from enum import Enum, auto, unique
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.networks import peer_address
 from proxy.traffic.limits import GREET_S, affordable_connections, ticks
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def site_of(raw: bytes) -> str:
     address = raw.decode()
     if ":" not in address:
         return address
-    six = ipaddress.IPv6Address(address.partition("%")[0])
-    if six.ipv4_mapped is not None:
-        return str(six.ipv4_mapped)
-    return str(ipaddress.IPv6Network((six, _SITE_BITS), strict=False))
+    known = peer_address(address)
+    if known.version == 4:
+        return str(known)
+    return str(ipaddress.IPv6Network((known, _SITE_BITS), strict=False))

@@ -9,11 +9,12 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.badmessage import BadMessage, TooLarge
 from proxy.core.body import Relay
 from proxy.core.decision import Decision
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
 from proxy.core.limits import Limit
-from proxy.core.message import BadMessage, RequestHead, TooLarge
+from proxy.core.message import RequestHead
 from proxy.core.tracecontext import context_of
 from proxy.traffic.pace import Paces
 from proxy.traffic.refusal import RETRY_AFTER_S, last_hop, refusal

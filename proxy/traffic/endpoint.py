@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from proxy.core.endpointhealth import EndpointHealth, Standing
 from proxy.core.plan import EndpointCare
+from proxy.core.ports import port_of
 from proxy.traffic.limits import TICK_S, ticks
 from proxy.traffic.reach import Reach
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from proxy.traffic.telemetry import Telemetry
     from proxy.traffic.tls import BackendContext
 
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _AT_MOST_EVERY_S: Final = 10.0  # an endpoint that comes and goes mustn't fill the disk
 
 _log = logging.getLogger("backend")
@@ -57,7 +57,7 @@ class Endpoint:
         self.backend = backend
         self.url = url
         self.host = parts.hostname or ""
-        self.port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        self.port = port_of(parts)
         self.tls = tls
         self.in_flight = 0
         self.health = EndpointHealth(EndpointCare())

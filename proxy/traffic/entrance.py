@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import socket
 import ssl
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.core.faults import Fault, Kind, Party, Stage
 from proxy.core.limits import Limit
+from proxy.core.networks import lies_in, networks
 from proxy.core.proxyprotocol import LONGEST_BYTES, BadHeader, read_told
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.crowd import site_of
@@ -66,17 +66,12 @@ class Terms:
     def __init__(self, listener: Listener, credentials: Credentials) -> None:
         self.context = None if credentials.listener is None else credentials.listener.context
         self.handshake_s = listener.handshake_s
-        self._told_by = tuple(ipaddress.ip_network(text, strict=False) for text in listener.proxy_protocol_from)
+        self._told_by = networks(listener.proxy_protocol_from)
         self.guarded = self.context is not None or bool(self._told_by)
 
     def tells(self, address: str) -> bool:
         """Whether this peer must say by a PROXY header who connected to it."""
-        if not self._told_by:
-            return False
-        peer = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
-            peer = peer.ipv4_mapped
-        return any(peer in network for network in self._told_by)
+        return lies_in(address, self._told_by)
 
 
 class Entrance:

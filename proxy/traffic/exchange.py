@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.badmessage import BadMessage, TooLarge
 from proxy.core.body import TOO_MUCH_BODY, Relay
 from proxy.core.decision import decide
 from proxy.core.faults import Fault, Kind, Party, Stage
@@ -24,7 +25,7 @@ from proxy.core.forwarding import LOOP_DETECTED, nominated
 from proxy.core.freeze import freezing, writes
 from proxy.core.lasthop import LastHop
 from proxy.core.limits import Limit
-from proxy.core.message import CHUNKED, NO_BODY, BadMessage, RequestHead, TooLarge
+from proxy.core.message import CHUNKED, NO_BODY, RequestHead
 from proxy.core.override import override
 from proxy.core.rewrite import forward_target
 from proxy.traffic.answer import Answering

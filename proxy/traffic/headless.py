@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.badmessage import BadMessage, TooLarge
 from proxy.core.faults import Fault, Kind, Party, Stage
 from proxy.core.limits import Limit
-from proxy.core.message import BadMessage, TooLarge
 from proxy.traffic.crowd import Admission
 from proxy.traffic.refusal import refusal
 

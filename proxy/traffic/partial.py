@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.badmessage import BadMessage, TooLarge
 from proxy.core.limits import Limit
-from proxy.core.message import BadMessage, TooLarge
+from proxy.core.message import BARE_LINE_END
 
 if TYPE_CHECKING:
     from proxy.core.limits import Limits
 
-_BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
 _TOKEN_START: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _ANSWER_START: Final = b"HTTP/1."
 
@@ -26,7 +25,7 @@ def flaw_of_request(part: bytearray, searched: int, limits: Limits) -> BadMessag
     if part and part[0] not in _TOKEN_START and part != b"\r":
         # Another protocol (a TLS hello starts with 0x16): say so now, not when the time is up.
         return BadMessage("malformed request line")
-    if _BARE_LINE_END.search(part, max(0, searched - 1)):
+    if BARE_LINE_END.search(part, max(0, searched - 1)):
         return BadMessage("a line ends without CR")
     return None
 
@@ -37,6 +36,6 @@ def flaw_of_answer(part: bytes, searched: int, limits: Limits) -> BadMessage | N
         return BadMessage("it doesn't begin as an HTTP/1 answer does")
     if len(part) > limits.answer_head_bytes:
         return TooLarge("the answer's head is too long", Limit.ANSWER_HEAD)
-    if _BARE_LINE_END.search(part, max(0, searched - 1)):
+    if BARE_LINE_END.search(part, max(0, searched - 1)):
         return BadMessage("a line of the answer's head ends without CR")
     return None

@@ -6,7 +6,7 @@ here, so that plain connections pay nothing for it.
 
 from __future__ import annotations
 
-from proxy.core.message import BadMessage
+from proxy.core.badmessage import BadMessage
 from proxy.core.override import override
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.headless import refuse_head

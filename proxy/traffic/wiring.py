@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from proxy.core.answering import AnswerEditor
@@ -12,6 +12,7 @@ from proxy.core.leaks import InnerHosts
 from proxy.core.mapback import MapBack
 from proxy.core.model import Backend
 from proxy.core.plan import ENDPOINTS_OWN, KEEP
+from proxy.core.ports import DEFAULT_PORTS
 from proxy.traffic.tracing import FIELDS, Tracer
 
 if TYPE_CHECKING:
@@ -24,14 +25,11 @@ if TYPE_CHECKING:
     from proxy.traffic.pool import Pool
 
 
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
 def _authority(url: str) -> bytes:
     """An endpoint's host and port as a client writes them in Host: without the port that its scheme has anyway."""
     parts = urlsplit(url)
     plain = parts.netloc.removesuffix(f":{parts.port}")
-    return (plain if parts.port == _DEFAULT_PORTS[parts.scheme] else parts.netloc).encode()
+    return (plain if parts.port == DEFAULT_PORTS[parts.scheme] else parts.netloc).encode()
 
 
 def _inner_hosts(generation: Generation) -> InnerHosts | None:

@@ -9,18 +9,10 @@ import pytest
 
 from bench.field import PEERS, Ground, must_do_the_job
 from bench.load import drive, script
-from bench.machine import must_fit
-from bench.options import Skipped
 from bench.origin import origin
 from bench.peers.strangler import paths
 
-
-@pytest.fixture(autouse=True)
-def _measurable() -> None:
-    try:
-        must_fit()
-    except Skipped as why:
-        pytest.skip(str(why))
+pytestmark = pytest.mark.usefixtures("measurable")
 
 
 @pytest.mark.parametrize("name", list(PEERS))

@@ -10,19 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.machine import must_fit
 from bench.node import SIGNALLED, descendants
-from bench.options import Skipped
 from tests.docs.reading import ROOT
 from tests.waiting import until
 
-
-@pytest.fixture(autouse=True)
-def _measurable() -> None:
-    try:
-        must_fit()
-    except Skipped as why:
-        pytest.skip(str(why))
+pytestmark = pytest.mark.usefixtures("measurable")
 
 
 def started(*words: str) -> subprocess.Popen[str]:

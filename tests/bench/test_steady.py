@@ -12,20 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.machine import must_fit
-from bench.options import Skipped
 from bench.waits import Waits, asked, steady
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("measurable")
+
 STALL_S = 0.3
-
-
-@pytest.fixture(autouse=True)
-def _measurable() -> None:
-    try:
-        must_fit()
-    except Skipped as why:
-        pytest.skip(str(why))
 
 
 class Backend(socketserver.ThreadingTCPServer):

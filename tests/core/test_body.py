@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.badmessage import BadMessage
 from proxy.core.body import LINES_A_TURN, Relay
 from proxy.core.limits import DEFAULT_LIMITS
-from proxy.core.message import CHUNKED, UNTIL_CLOSE, BadMessage
+from proxy.core.message import CHUNKED, UNTIL_CLOSE
 
 
 def nothing_withheld(name: bytes) -> bool:

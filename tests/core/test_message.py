@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, BadMessage, read_answer_head, read_request_head
+from proxy.core.badmessage import BadMessage
+from proxy.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, read_answer_head, read_request_head
 
 GET = b"GET / HTTP/1.1\r\nHost: shop"
 

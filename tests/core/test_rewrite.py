@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import BadMessage
+from proxy.core.badmessage import BadMessage
 from proxy.core.model import Backend
 from proxy.core.rewrite import forward_target, public_path
 from tests.core.plans import ask, live, plan, request, route

@@ -71,6 +71,16 @@ def options(authority: Authority, **tls: object) -> dict[str, object]:
     return {"legacy_options": {"tls": BackendTls(**{"ca": authority.ca, **tls})}, "path_of": authority.path_of}  # type: ignore[arg-type]
 
 
+def answered(node: Node, backend: SecureBackend) -> int:
+    """The status that a client is told when this backend is asked and answers."""
+    with node.client() as client:
+        client.send(GET)
+        with backend.accept() as wire:
+            wire.head()
+            wire.send(OK)
+            return client.answer()[0]
+
+
 def ask(node: Node) -> tuple[int, bytes, bytes]:
     with node.client() as client:
         client.send(GET)
@@ -158,12 +168,7 @@ def test_another_endpoint_is_asked_when_one_cannot_be_trusted(
 def test_the_name_that_is_asked_for_and_verified_can_be_set(start: Start, authority: Authority) -> None:
     backend = SecureBackend(authority.serving(authority.sign("legacy.internal")))
     node = start(legacy=backend.url, **options(authority, server_name="legacy.internal"))
-    with node.client() as client:
-        client.send(GET)
-        with backend.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+    assert answered(node, backend) == 200
     assert backend.asked_for == ["legacy.internal"]
     backend.close()
 
@@ -173,24 +178,14 @@ def test_the_very_certificate_of_a_box_that_signed_its_own_can_be_trusted(start:
     leaf = alone.issue_cert("localhost")
     backend = SecureBackend(authority.serving(leaf))
     node = start(legacy=backend.url, **options(authority, ca=authority.keep(leaf.cert_chain_pems[0].bytes())))
-    with node.client() as client:
-        client.send(GET)
-        with backend.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+    assert answered(node, backend) == 200
     backend.close()
 
 
 def test_verification_can_be_switched_off(start: Start, authority: Authority) -> None:
     backend = SecureBackend(authority.serving(trustme.CA().issue_cert("elsewhere.test")))
     node = start(legacy=backend.url, **options(authority, verify=False))
-    with node.client() as client:
-        client.send(GET)
-        with backend.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+    assert answered(node, backend) == 200
     backend.close()
 
 
