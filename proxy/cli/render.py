@@ -67,6 +67,7 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
         ("in the log", one["account_in_log"]),
         ("region", one["region"]),
         ("segments", ", ".join(one["segments"])),
+        ("rate", "; ".join(one["rates"])),
         ("sent as", one["sent_target"] if one["sent_target"] != one["target"] else None),
         ("owner", one["owner"]),
         ("runbook", one["runbook"]),

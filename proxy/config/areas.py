@@ -9,6 +9,7 @@ from proxy.config.kinds import Fields, Key
 from proxy.config.limits import AREA_BODY
 from proxy.config.names import check_header, check_method, is_token, place
 from proxy.config.problems import Report, quoted
+from proxy.config.rates import AREA_RATE_KEY, draft_area_rates, rated
 from proxy.config.shapes import (
     AREA_CACHE,
     FALLBACK,
@@ -50,6 +51,7 @@ def draft_areas(areas: tuple[tuple[Scalar, Fields], ...], file: str, report: Rep
 def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
     flag = fields[FLAG]
     owner, runbook = fields[OWNER], fields[RUNBOOK]
+    account_rate, total_rate = draft_area_rates(fields[AREA_RATE_KEY], report)
     record = Area(
         name=name.text,
         place=place(file, name),
@@ -60,6 +62,8 @@ def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
         fallback=Fallback(fields[FALLBACK] or Fallback.NEVER),
         retired=fields[RETIRED] or False,
         body_bytes=fields[AREA_BODY],
+        account_rate=account_rate,
+        total_rate=total_rate,
     )
     routes: list[RouteDraft] = []
     ids: dict[str, RouteDraft] = {}
@@ -76,6 +80,7 @@ def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
         where=fields.where,
         flag=Mentioned(name=flag.text, mark=flag, where=fields.at(FLAG)) if flag is not None else None,
         cache=fields[AREA_CACHE],
+        rated=rated(fields[AREA_RATE_KEY]),
         routes=tuple(routes),
     )
 

@@ -42,6 +42,7 @@ CODES: Final[dict[str, Code]] = {
     "bad-number": Code("a number outside its range"),
     "bad-duration": Code("a duration that can't be read"),
     "bad-percent": Code("a percentage that can't be read"),
+    "bad-rate": Code("a rate that can't be read, or is out of range"),
     "bad-size": Code("a size that can't be read, or is out of range"),
     "bad-name": Code("a name with characters that names don't have"),
     "twice": Code("the same value stands twice in a list"),

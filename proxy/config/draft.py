@@ -16,6 +16,7 @@ from proxy.config.names import is_token
 from proxy.config.nodes import is_blank
 from proxy.config.observing import METRICS_KEY, TRACING_KEY, draft_by_route, draft_tracing
 from proxy.config.problems import Report, quoted
+from proxy.config.rates import RATE_KEY, draft_rate, rated
 from proxy.config.segments import draft_segments
 from proxy.config.shapes import (
     ACCOUNTS_KEY,
@@ -122,6 +123,8 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
         tracing=draft_tracing(fields[TRACING_KEY], report),
         metrics_by_route=draft_by_route(fields[METRICS_KEY]),
         limits=draft_limits(fields[LIMITS_KEY]),
+        rate=draft_rate(fields[RATE_KEY]),
+        rated=rated(fields[RATE_KEY]),
         cookies_legacy=legacy,
         cookies_new=new,
         backends=draft_backends(fields[BACKENDS_KEY], name, report),

@@ -10,7 +10,7 @@ from proxy.core.model import Backend
 
 if TYPE_CHECKING:
     from proxy.config.problems import Complaint, Marked
-    from proxy.core.limits import Limits
+    from proxy.core.limits import Limits, Rate
     from proxy.core.plan import (
         Area,
         BackendSpec,
@@ -124,6 +124,7 @@ class AreaDraft:
     where: str
     flag: Mentioned | None  # None: implied
     cache: str | None  # None: as the main file says
+    rated: Mentioned | None  # the cap on each account; None: not written
     routes: tuple[RouteDraft, ...]
 
 
@@ -140,6 +141,8 @@ class MainDraft:
     cache: str | None  # None: not written
     count_leaks: bool
     limits: Limits
+    rate: Rate | None
+    rated: Mentioned | None  # as with an area
     cookies_legacy: tuple[str, ...]
     cookies_new: tuple[str, ...]
     backends: tuple[BackendDraft, ...]

@@ -278,6 +278,15 @@ ROWS: Final = (
         then="a close",
         precedent="HAProxy `timeout client-fin` and `server-fin`",
     ),
+    # -- rates
+    Row(
+        limit=Limit.RATED_ACCOUNTS,
+        field="rated_accounts",
+        kind=Whole(64, _MOST),
+        of="Accounts whose [`rate`](routes.md#rate) a worker remembers, each some 250 bytes",
+        then="who made no request for longest is forgotten, and may make its burst anew",
+        precedent="nginx `limit_req_zone`, where 16 000 take 1 MiB",
+    ),
 )
 
 LIMITS: Final = Shape("limits", [row.key for row in ROWS])

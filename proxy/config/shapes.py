@@ -29,6 +29,7 @@ from proxy.config.limits import AREA_BODY, BACKEND_MIN_RATE, LIMITS, LIMITS_KEY
 from proxy.config.nodes import Node, Sequence
 from proxy.config.observing import METRICS, METRICS_KEY, TRACING, TRACING_KEY
 from proxy.config.quantities import Duration, Whole
+from proxy.config.rates import AREA_RATE_KEY, AREA_RATES, RATE, RATE_KEY
 from proxy.config.shapes_edges import BACKEND_TLS, ERROR_PAGES, LISTENER, SHAPES_OF_EDGES
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ AREA_CACHE = Key(
     meaning="What shared caches in front are told of its answers, for as long as they depend on who asks.",
 )
 ROUTES = Key(name="routes", kind=_Routes(), required=True, meaning="What belongs to the area.")
-AREA: Final = Shape("areas.*", (OWNER, RUNBOOK, FLAG, FALLBACK, RETIRED, AREA_CACHE, AREA_BODY, ROUTES))
+AREA: Final = Shape("areas.*", (OWNER, RUNBOOK, FLAG, FALLBACK, RETIRED, AREA_CACHE, AREA_BODY, AREA_RATE_KEY, ROUTES))
 
 # -- the files
 VERSION = Key(name="version", kind=Whole(0, 1_000_000), required=True, meaning="The version of this format: 1.")
@@ -375,6 +376,7 @@ MAIN: Final = Shape(
         TRACING_KEY,
         METRICS_KEY,
         LIMITS_KEY,
+        RATE_KEY,
         AREAS_KEY,
         ERROR_PAGES_KEY,
         OTHERWISE,
@@ -384,7 +386,7 @@ INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere
 
 SHAPES: Final = (
     *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, IDENTITY, FORWARDING, ACCOUNTS),
-    *(SEGMENT, COOKIES, TRACING, METRICS, LIMITS, AREA, ROUTE, REWRITE),
+    *(SEGMENT, COOKIES, TRACING, METRICS, LIMITS, RATE, AREA, AREA_RATES, ROUTE, REWRITE),
     *SHAPES_OF_EDGES,
 )
 """Every shape, as docs/routes.md lists them."""

@@ -154,7 +154,8 @@ class _Builder:
         self._check_names(segments, routes, reports)
         if main is not None:
             self._check_attributes(main, register, segments, reports)
-            self._check_known(main.identity, segments.values(), routes, reports)
+            rated = [(file, main.rated), *((_file(area.record.place), area.rated) for area in areas)]
+            self._check_known(main.identity, segments.values(), routes, rated, reports)
         for hidden, hiding in hidden_routes(routes):
             _tell_hidden(hidden, hiding, reports)
         backends = tuple(resolve_headers(one, self._files, reports(file)) for one in main.backends) if main else ()
@@ -270,11 +271,16 @@ class _Builder:
 
     @staticmethod
     def _check_known(
-        identity: Identity, segments: Iterable[SegmentDraft], routes: Iterable[RouteDraft], reports: Reports
+        identity: Identity,
+        segments: Iterable[SegmentDraft],
+        routes: Iterable[RouteDraft],
+        rated: Iterable[tuple[str, Mentioned | None]],
+        reports: Reports,
     ) -> None:
         asked = [
             (file_of(one), "account", one.accounts.mark, one.accounts.where) for one in segments if one.accounts
         ]  # fmt: skip
+        asked += [(in_file, "account", cap.mark, cap.where) for in_file, cap in rated if cap is not None]
         asked += [(file_of(one), "region", one.regions, f"{one.where}.regions") for one in segments if one.regions]
         for route in routes:
             file = _file(route.record.place)
@@ -306,6 +312,7 @@ def _settings(main: MainDraft, areas: Iterable[AreaDraft]) -> Settings:
         tracing=main.tracing,
         metrics_by_route=main.metrics_by_route,
         limits=main.limits,
+        account_rate=main.rate,
         cookies_legacy=main.cookies_legacy,
         cookies_new=main.cookies_new,
     )

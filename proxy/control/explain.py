@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 from msgspec.structs import replace
@@ -13,9 +14,10 @@ from proxy.core.covering import LiveLatch
 from proxy.core.decision import Decision, decide
 from proxy.core.freeze import LiveFreeze, freezing, writes
 from proxy.core.generation import Generation
-from proxy.core.model import SHARE_TOTAL_BP
+from proxy.core.model import SHARE_TOTAL_BP, Grade
 from proxy.core.plan import Clause, Plan
 from proxy.core.ramp import total_weight
+from proxy.core.rates import in_force
 from proxy.core.rewrite import forward_target
 from proxy.core.status import managed_share_bp
 
@@ -51,6 +53,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         source: "running" for the plan that workers serve, "files" for the files as they stand.
         plan: its name; with `what_if` of the plan in which the share is supposed to be another.
         frozen: the freeze that answers it with 503 for now; the rest says what is true without it.
+        rates: what caps requests like this one, for people; beyond it is 429.
         refused: why the request gets a 400 and reaches no backend; the fields below are then None.
     """
 
@@ -81,6 +84,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     standing: str | None = None
     region: str | None = None
     segments: tuple[str, ...] = ()
+    rates: tuple[str, ...] = ()
     sent_target: str | None = None
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
@@ -250,4 +254,20 @@ def _told(told: Explanation, decision: Decision) -> Explanation:
         standing=decision.standing.value,
         region=decision.region,
         segments=tuple(name for name in decision.generation.segments if decision.in_segment(name)),
+        rates=tuple(_rates(decision)),
     )
+
+
+def _rates(decision: Decision) -> Iterator[str]:
+    """What caps requests like this one, for people."""
+    route = decision.route
+    area = None if route is None else route.area
+    account, total = in_force(decision.generation.settings, area)
+    if account is not None and decision.account is not None:
+        where = (
+            f"to {area.name}" if area is not None and area.account_rate is not None else "wherever no area says else"
+        )
+        by_site = "" if decision.grade is Grade.VERIFIED else ", from each address that claims it"
+        yield f"{account} for {decision.account} {where}{by_site}"
+    if total is not None and area is not None:
+        yield f"{total} for all to {area.name}"

@@ -57,6 +57,7 @@ class Kind(StrEnum):
     UNTRUSTED = "untrusted"  # a backend's certificate is expired, of nobody we trust, or for another host
     HANDSHAKE = "handshake"  # no TLS could be agreed on, for any other reason
     BUSY = "busy"  # as many requests in flight, or connections of a client, as are allowed
+    CAPPED = "capped"  # more requests in a time than an account may make, or an area takes
     DRAINED = "drained"  # this process had to end first
     FROZEN = "frozen"  # writes are held up while data is moved
     ROLLED_BACK = "rolled_back"  # a tunnel or an event stream that a rollback covers
@@ -95,6 +96,8 @@ class Fault(NamedTuple):
             case Kind.CUT | Kind.UNREACHABLE | Kind.UNTRUSTED | Kind.HANDSHAKE:
                 return 502
             case Kind.BUSY if self.party is Party.CLIENT:
+                return 429
+            case Kind.CAPPED:
                 return 429
             case Kind.BUSY | Kind.DRAINED | Kind.FROZEN | Kind.ROLLED_BACK:
                 return 503

@@ -41,6 +41,7 @@ class Limit(StrEnum):
     BACKEND_IDLE = "backend_idle"
     TUNNEL_IDLE = "tunnel_idle"
     TUNNEL_HALF_CLOSED = "tunnel_half_closed"
+    RATED_ACCOUNTS = "rated_accounts"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -64,6 +65,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         backend_idle_s: for a connection in a pool.
         tunnel_idle_s: for a byte in either direction of a tunnel.
         tunnel_half_closed_s: the same after one side has ended.
+        rated_accounts: whose rate a worker remembers.
     """
 
     head_bytes: int = 64 * KIB
@@ -91,6 +93,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     backend_idle_s: float = 60.0
     tunnel_idle_s: float = 3600.0
     tunnel_half_closed_s: float = 60.0
+    rated_accounts: int = 65_536
 
 
 DEFAULT_LIMITS = Limits()
+
+
+class Rate(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What may come: so many at once, and then so many a second. `per_s` 0: anything."""
+
+    per_s: float
+    burst: int = 1
+
+    def __str__(self) -> str:
+        """For people."""
+        units = (("s", 1), ("m", 60), ("h", 3600))
+        counts = [(round(self.per_s * seconds, 6), unit) for unit, seconds in units]
+        count, unit = next((one for one in counts if one[0] >= 1), counts[-1])
+        return f"{count:.10g}/{unit}, {self.burst} at once"

@@ -53,6 +53,12 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric(
         "strangler_limits_reached_total", "counter", ("limit",), "Refusals and ends because of a limit, by its key."
     ),
+    Metric(
+        "strangler_capped_total",
+        "counter",
+        ("area", "cap"),
+        "Requests that were beyond a `rate`: of their `account`, or the `total` of their area.",
+    ),
     Metric("strangler_retries_total", "counter", ("backend",), "Requests sent again, or to another endpoint."),
     Metric("strangler_requests_in_flight", "gauge", (), "Exchanges that have begun and not ended."),
     Metric("strangler_tunnels_open", "gauge", ("area", "backend"), "WebSockets that are open; each is in flight too."),

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from proxy.core.limits import DEFAULT_LIMITS, Limits
+from proxy.core.limits import DEFAULT_LIMITS, Limits, Rate
 from proxy.core.model import BUCKETING, Backend, Fallback
 
 FORMAT = 1
@@ -98,6 +98,7 @@ class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     metrics_by_route: bool = False
     vary: tuple[str, ...] = ()  # names of the fields that requests are decided by, where an area's `cache` is `vary`
     limits: Limits = DEFAULT_LIMITS
+    account_rate: Rate | None = None  # of one account, where its area doesn't say
 
 
 class Source(_Part, frozen=True, kw_only=True):
@@ -251,6 +252,8 @@ class Area(_Record, frozen=True, kw_only=True, tag="area"):
     retired: bool = False
     cache: SharedCache | None = None
     body_bytes: int | None = None  # what a request's body may come to; 0: anything; None: as the settings' limits say
+    account_rate: Rate | None = None  # None: as the settings say
+    total_rate: Rate | None = None
 
 
 class Route(_Record, frozen=True, kw_only=True, tag="route"):

@@ -104,8 +104,8 @@ class Exchange(Answering):
         self._route()
         return surplus
 
-    def _route(self) -> None:
-        """Decide, and send or wait for a connection."""
+    def _route(self, *, again: bool = False) -> None:
+        """Decide, and send or wait for a connection; `again`: it was decided before, and is charged to no cap."""
         traffic = self.traffic
         wiring = self.wiring
         head = self.head
@@ -138,6 +138,14 @@ class Exchange(Answering):
         if freezes and writes(head.method) and (freeze := freezing(decision, freezes)) is not None:
             frozen = Fault(Party.PROXY, Stage.REQUEST, Kind.FROZEN)
             self._refuse(frozen, retry_after_s=freeze.retry_after_s(time.monotonic()))
+            return
+        caps = wiring.caps
+        if (
+            caps is not None
+            and not again
+            and (excess := caps.excess(decision, self._address, self.started_s)) is not None
+        ):
+            self._refuse(excess.fault, retry_after_s=excess.retry_after_s)
             return
         pool = outlet.pool
         if pool.full:
@@ -230,7 +238,7 @@ class Exchange(Answering):
             self.client.trust_in(self.wiring)
             self._peer_trusted = self.client.trusted
             self._peer_kind = self.client.kind
-        self._route()
+        self._route(again=True)
 
     def unreachable(self, endpoint: Endpoint, kind: Kind) -> None:
         """No connection could be made: ask the next endpoint, if there is one."""

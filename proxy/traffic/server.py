@@ -18,6 +18,7 @@ from proxy.core.model import Backend
 from proxy.core.probing import endpoint_name
 from proxy.core.tracecontext import TRACEPARENT
 from proxy.core.websocket import SWITCHING
+from proxy.traffic.caps import Caps
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.crowd import Admission, Crowd
 from proxy.traffic.doors import Doors
@@ -89,6 +90,7 @@ class Traffic:
         self.latch = latch
         self.telemetry = Telemetry(counters)
         self._leaks = Leaks(self.telemetry)
+        self._caps = Caps(self.telemetry, share_of_node)
         self.in_flight = 0
         self.draining = False
         self.freezes: tuple[LiveFreeze, ...] = ()
@@ -134,7 +136,7 @@ class Traffic:
                 share_of_node=self._share_of_node,
                 tasks=self._tasks,
             )
-        self.wiring = Wiring(generation, pools, self._leaks)
+        self.wiring = Wiring(generation, pools, self._leaks, self._caps)
         gone = [endpoint for name, endpoint in self._endpoints.items() if name not in endpoints]
         self._endpoints = endpoints
         if self._unhealthy:

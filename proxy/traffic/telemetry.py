@@ -130,6 +130,12 @@ class Telemetry:
         """Something was refused or ended because of a limit."""
         self._cells[self._counters.series(f'strangler_limits_reached_total{{limit="{limit}"}}')] += 1
 
+    def capped(self, area: str | None, cap: str) -> None:
+        """A request was beyond a rate: `account` or `total`."""
+        self._cells[
+            self._counters.series(f'strangler_capped_total{{area="{label(area or NO_AREA)}",cap="{cap}"}}')
+        ] += 1
+
     def tunnel_opened(self, decision: Decision | None) -> None:
         """An exchange became a tunnel."""
         self._cells[self._lasting("strangler_tunnels_open", decision)] += 1

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from proxy.core.generation import Generation
     from proxy.core.plan import BackendSpec
+    from proxy.traffic.caps import Capping, Caps
     from proxy.traffic.endpoint import Endpoint
     from proxy.traffic.leaks import Leaks
     from proxy.traffic.pool import Pool
@@ -112,15 +113,17 @@ class Wiring:
     """What a request reads once, and then lives in.
 
     Attributes:
+        caps: on how many requests may come; None: there are none.
         limits: of what its exchanges hold or pass on.
         tracer: None: traces pass as they came.
         withholds: tells the trailer fields that pass to no backend; a body may be read before its backend is known.
     """
 
-    __slots__ = ("generation", "limits", "outlets", "tracer", "withholds")
+    __slots__ = ("caps", "generation", "limits", "outlets", "tracer", "withholds")
 
-    def __init__(self, generation: Generation, pools: Mapping[Backend, Pool], leaks: Leaks) -> None:
+    def __init__(self, generation: Generation, pools: Mapping[Backend, Pool], leaks: Leaks, caps: Caps) -> None:
         self.generation = generation
+        self.caps: Capping | None = caps.of(generation)
         self.limits = generation.settings.limits
         tracing = generation.settings.tracing
         self.tracer = None if tracing is None else Tracer(tracing)

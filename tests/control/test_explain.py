@@ -10,9 +10,10 @@ from proxy.control.explain import Explanation, WhatIf, area_of, explain, parse_p
 from proxy.control.question import CannotAsk, Question
 from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.generation import Generation
+from proxy.core.limits import Rate
 from proxy.core.model import Backend
 from proxy.core.plan import Flag, Identity, Plan, Source, new_settings
-from tests.core.plans import flag, live, plan, route
+from tests.core.plans import area, flag, live, plan, route
 
 HEADER = Source(source="header", name="x-account-id", place="routes.yaml:9:13")
 COOKIE = Source(source="cookie", name="acct", place="routes.yaml:9:30")
@@ -210,3 +211,21 @@ def test_a_share_is_read_as_people_write_it(text: str, share: float) -> None:
 def test_what_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="0 to 100"):
         parse_percent(text)
+
+
+def test_the_caps_that_hold_for_a_request_are_told() -> None:
+    settings = new_settings(otherwise=Backend.LEGACY, account_rate=Rate(50, 100))
+    reports = area("reports", account_rate=Rate(1 / 6, 10), total_rate=Rate(20, 20))
+    made = plan(
+        *(route("/orders/**"), route("/reports/**", area="reports")),
+        areas=(area("orders"), reports),
+        settings=settings,
+        identity=Identity(trusted_from=TRUSTED, account=(HEADER, COOKIE)),
+    )
+    assert asked(made, account="acme").rates == ("50/s, 100 at once for acme wherever no area says else",)
+    claimed = asked(made, "/reports/7", cookies=(("acct", "acme"),))
+    assert claimed.rates == (
+        "10/m, 10 at once for acme to reports, from each address that claims it",
+        "20/s, 20 at once for all to reports",
+    )
+    assert asked(made).rates == ()

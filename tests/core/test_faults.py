@@ -12,6 +12,8 @@ def test_every_fault_has_a_status_of_the_party_that_broke_it() -> None:
             status = Fault(party, Stage.HEAD, kind).status
             if kind in (Kind.MALFORMED, Kind.TOO_LARGE, Kind.TIMEOUT, Kind.BUSY, Kind.LEFT):
                 assert (status < 500) == (party is Party.CLIENT or kind is Kind.LEFT)
+            elif kind is Kind.CAPPED:  # neither a defect of who asks nor of who would answer
+                assert status == 429
             else:
                 assert status >= 500
 
