@@ -28,6 +28,8 @@ def decided_by(identity: Identity, areas: Iterable[AreaDraft]) -> tuple[str, ...
             names.add(source.name.title())
         elif source.source == "cookie":
             names.add("Cookie")
+    if identity.visitors_s is not None:
+        names.add("Cookie")
     for route in (route.record for area in areas for route in area.routes):
         names |= {name.title() for name in route.headers or ()}
         if route.cookies:
@@ -48,7 +50,7 @@ def warn_of_caches(undecided: list[AreaDraft], report: Report) -> None:
 
 def by_account(area: AreaDraft, flag: Flag | None, identity: Identity) -> bool:
     """Whether different accounts may be answered by different systems, as things stand."""
-    if area.record.retired or not (identity.account or identity.region):
+    if area.record.retired or not (identity.account or identity.region or identity.visitors_s):
         return False
     routes = [route.record for route in area.routes]
     if any(route.account or route.segment or route.region for route in routes):

@@ -54,6 +54,8 @@ CODES: Final[dict[str, Code]] = {
     "bad-header-value": Code("a header value with characters that would end the line"),
     "bad-cookie": Code("a cookie name that is none"),
     "shared-cookie": Code("a cookie that is said to belong to both systems"),
+    "no-signing-key": Code("cookies of ours are asked for, and there is no key to sign them with"),
+    "bad-signing-key": Code("a signing key that can be guessed, or stands in routes.yaml itself"),
     "missing-env": Code("an environment variable that is named isn't set"),
     "missing-extra": Code("something is asked for that an optional part of the installation brings"),
     "bad-network": Code("an address range that can't be read"),

@@ -41,6 +41,7 @@ from proxy.config.shapes import (
     SEGMENTS_KEY,
     VERSION,
 )
+from proxy.config.signing import SIGNING_KEY, SIGNING_KEYS, VISITORS
 from proxy.config.yaml import Spot, read_yaml
 from proxy.core.model import Backend
 from proxy.core.plan import ROLLBACK_DRAIN_S, Identity
@@ -113,6 +114,11 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
     accounts = fields[ACCOUNTS_KEY]
     register = accounts[REGISTER] if accounts is not None else None
     legacy, new = _cookies(fields[COOKIES_KEY], report)
+    signing = fields[SIGNING_KEY]
+    keys = signing.each(SIGNING_KEYS) if signing is not None else ()
+    if identity.visitors_s is not None and signing is None and written is not None:
+        told = 'there is no key to sign the ids of visitors with; write `signing: {keys: ["file:secrets/cookies"]}`'
+        report.tell("no-signing-key", written.node(VISITORS), written.at(VISITORS), told)
     return MainDraft(
         otherwise=Backend(fields[OTHERWISE] or Backend.LEGACY),
         public_origin=check_origin(origin, "public_origin", report) if origin is not None else None,
@@ -132,6 +138,7 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
         error_pages=draft_error_pages(fields.each(ERROR_PAGES_KEY), fields.at(ERROR_PAGES_KEY)),
         identity=identity,
         attributes=attributes,
+        signing=tuple(_mention(scalar, f"signing.keys[{i}]") for i, scalar in enumerate(keys, 1)),
         register=_mention(register, "accounts.register") if register is not None else None,
         include=tuple(_mention(scalar, f"include[{i}]") for i, scalar in enumerate(fields.each(INCLUDE), 1)),
     )

@@ -150,6 +150,7 @@ class MainDraft:
     error_pages: tuple[PageDraft, ...]
     identity: Identity
     attributes: tuple[Mentioned, ...]  # asked for by identity.region
+    signing: tuple[Mentioned, ...]  # `file:PATH` or `env:NAME`
     register: Mentioned | None
     include: tuple[Mentioned, ...]
 
@@ -196,15 +197,17 @@ def roster_of(root: Node | None) -> Roster:
         files += [one.text for key in ("certificate", "key") for one in _scalars(_down(pair, key))]
     files += [scalar.text for scalar in _scalars(_down(tls, "client_ca"))]
     files += [scalar.text for scalar in _scalars(_down(root, "error_pages"))]
+    secrets = _scalars(_down(root, "signing", "keys"))
     for backend in Backend:
         for key in ("ca", "certificate", "key"):
             files += [scalar.text for scalar in _scalars(_down(root, "backends", backend.value, "tls", key))]
         edits = [_down(root, "backends", backend.value, key, "set") for key in ("headers", "answer_headers")]
-        for scalar in (scalar for values in edits for scalar in _scalars(values)):
-            if scalar.text.startswith("file:"):
-                files.append(scalar.text.removeprefix("file:").strip())
-            elif scalar.text.startswith("env:"):
-                environment.append(scalar.text.removeprefix("env:").strip())
+        secrets += [scalar for values in edits for scalar in _scalars(values)]
+    for scalar in secrets:
+        if scalar.text.startswith("file:"):
+            files.append(scalar.text.removeprefix("file:").strip())
+        elif scalar.text.startswith("env:"):
+            environment.append(scalar.text.removeprefix("env:").strip())
     return Roster(include=_each_once(include), files=_each_once(files), environment=_each_once(environment))
 
 

@@ -11,6 +11,7 @@ from proxy.config.names import FRAMING_HEADERS, check_header, is_token, place
 from proxy.config.nodes import Scalar
 from proxy.config.problems import Report, nearest, quoted
 from proxy.config.shapes import ACCOUNT_FROM, REGION_FROM, TRUSTED_FROM
+from proxy.config.signing import draft_visitors
 from proxy.core.pattern import Capture, PatternError, parse_host, parse_path
 from proxy.core.plan import Identity, Source, SourceKind
 
@@ -40,7 +41,10 @@ def draft_identity(fields: Fields, file: str, report: Report) -> tuple[Identity,
                 text = "nobody is trusted to set it, so it would always be absent; name your gateways in trusted_from"
                 report.tell("untrusted-header", scalar, where, f"{quoted(scalar.text)}: {text}")
         found[capture] = tuple(sources)
-    return Identity(trusted_from=trusted, account=found["account"], region=found["region"]), tuple(attributes)
+    identity = Identity(
+        trusted_from=trusted, account=found["account"], region=found["region"], visitors_s=draft_visitors(fields)
+    )
+    return identity, tuple(attributes)
 
 
 def networks(scalars: Iterable[Scalar], where: str, danger: str, report: Report) -> tuple[str, ...]:

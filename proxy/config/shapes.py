@@ -31,6 +31,7 @@ from proxy.config.observing import METRICS, METRICS_KEY, TRACING, TRACING_KEY
 from proxy.config.quantities import Duration, Whole
 from proxy.config.rates import AREA_RATE_KEY, AREA_RATES, RATE, RATE_KEY
 from proxy.config.shapes_edges import BACKEND_TLS, ERROR_PAGES, LISTENER, SHAPES_OF_EDGES
+from proxy.config.signing import SIGNING, SIGNING_KEY, VISITOR_DAYS, VISITORS
 
 if TYPE_CHECKING:
     from proxy.config.problems import Report
@@ -119,13 +120,7 @@ REGION_FROM = Key(
     "and `account:ATTRIBUTE` of the register.",
 )
 JWT: Key[Any] = Key(name="jwt", kind=TEXT, later=True, meaning="Signed tokens as a source of identity.")
-VISITORS = Key(
-    name="visitors",
-    kind=OneOf(("off",), later=("cookie",)),
-    default="`off`",
-    meaning="Whether a signed visitor id stands in for the account.",
-)
-IDENTITY: Final = Shape("identity", (TRUSTED_FROM, JWT, ACCOUNT_FROM, REGION_FROM, VISITORS))
+IDENTITY: Final = Shape("identity", (TRUSTED_FROM, JWT, ACCOUNT_FROM, REGION_FROM, VISITORS, VISITOR_DAYS))
 
 # -- known accounts
 REGISTER = Key(
@@ -365,6 +360,7 @@ MAIN: Final = Shape(
         LISTENER_KEY,
         BACKENDS_KEY,
         IDENTITY_KEY,
+        SIGNING_KEY,
         FORWARDING_KEY,
         ACCOUNTS_KEY,
         SEGMENTS_KEY,
@@ -385,7 +381,7 @@ MAIN: Final = Shape(
 INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere=(key.name for key in MAIN.keys))
 
 SHAPES: Final = (
-    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, IDENTITY, FORWARDING, ACCOUNTS),
+    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, IDENTITY, SIGNING, FORWARDING, ACCOUNTS),
     *(SEGMENT, COOKIES, TRACING, METRICS, LIMITS, RATE, AREA, AREA_RATES, ROUTE, REWRITE),
     *SHAPES_OF_EDGES,
 )

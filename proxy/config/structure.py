@@ -16,6 +16,7 @@ from proxy.config.fileset import ENVIRONMENT, is_pattern, matches, normal_name
 from proxy.config.problems import Complaint, Report, nearest, quoted
 from proxy.config.reach import hidden_routes
 from proxy.config.segments import file_of, in_order
+from proxy.config.signing import read_keys
 from proxy.core.plan import (
     Area,
     BackendSpec,
@@ -29,6 +30,7 @@ from proxy.core.plan import (
     TableRef,
     new_settings,
 )
+from proxy.core.signed import SigningKey
 
 if TYPE_CHECKING:
     from proxy.config.cache import Cache
@@ -163,10 +165,11 @@ class _Builder:
         listener = credentials.of_listener(main.listener) if main is not None else Listener()
         if main is not None:
             backends = tuple(map(credentials.of_backend, main.backends, backends))
+        keys = read_keys(main.signing if main is not None else (), self._files, reports(file))
         pages, wrong = read_error_pages(main.error_pages if main is not None else (), self._files, reports(file))
         self._alone += (*credentials.complaints, *wrong)
         return Structure(
-            settings=_settings(main, areas) if main is not None else None,
+            settings=_settings(main, areas, keys) if main is not None else None,
             cache=main.cache if main is not None else None,
             identity=main.identity if main is not None else _NOBODY,
             listener=listener,
@@ -300,7 +303,7 @@ def tell_unknown_segment(mention: Mentioned, known: Iterable[str], report: Repor
     report.tell("unknown-segment", mention.mark, mention.where, told, wanted=("segment", mention.name))
 
 
-def _settings(main: MainDraft, areas: Iterable[AreaDraft]) -> Settings:
+def _settings(main: MainDraft, areas: Iterable[AreaDraft], keys: tuple[SigningKey, ...]) -> Settings:
     varies = any((area.cache or main.cache) == "vary" for area in areas)
     return new_settings(
         vary=decided_by(main.identity, areas) if varies else (),
@@ -315,6 +318,7 @@ def _settings(main: MainDraft, areas: Iterable[AreaDraft]) -> Settings:
         account_rate=main.rate,
         cookies_legacy=main.cookies_legacy,
         cookies_new=main.cookies_new,
+        signing_keys=keys,
     )
 
 

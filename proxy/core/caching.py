@@ -13,7 +13,9 @@ would be given to it afterwards.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from email.utils import mktime_tz, parsedate_tz
+from enum import Enum, unique
 from typing import Final
 
 _CONTROL: Final = b"cache-control"
@@ -92,6 +94,43 @@ class Varying:
             return lines
         kept.append(b"Vary: " + b", ".join(said + missing))
         return kept
+
+
+@unique
+class Sharing(Enum):
+    """What an answer says of shared caches."""
+
+    WANTED = "wanted"  # they are to keep it
+    UNSAID = "unsaid"  # some keep it all the same (RFC 9111 §4.2.2)
+    FORBIDDEN = "forbidden"
+
+
+def sharing(names: Sequence[bytes], lines: Sequence[bytes], now_s: float) -> Sharing:
+    """What an answer's head says of shared caches.
+
+    `Set-Cookie` keeps none of them from keeping an answer (RFC 9111 §7.3), and then everybody gets that cookie.
+
+    Args:
+        names: the lower-case name of each line.
+        lines: of the head, as the client gets it.
+        now_s: Unix seconds; an answer may say when it ceases to be fresh.
+    """
+    directives: list[bytes] = []
+    fresh = False
+    for name, line in zip(names, lines, strict=True):
+        if name in _ASIDE or name.endswith(_TARGETED):
+            return Sharing.WANTED
+        if name == _CONTROL:
+            directives += _split(line)
+        elif name == b"expires":
+            until = parsedate_tz(line.partition(b":")[2].decode("latin-1"))
+            fresh = fresh or (until is not None and mktime_tz(until) > now_s)
+    said = {one.partition(b"=")[0].strip().lower(): one.partition(b"=")[2].strip(b' "') for one in directives}
+    if _UNDERSTOOD not in said and not _NOT_FOR_SHARED.isdisjoint(said):
+        return Sharing.FORBIDDEN
+    if b"s-maxage" in said or b"public" in said or said.get(b"max-age", b"0").strip(b"0"):
+        return Sharing.WANTED
+    return Sharing.WANTED if fresh and not said else Sharing.UNSAID
 
 
 def _split(line: bytes) -> list[bytes]:

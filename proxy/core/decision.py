@@ -124,6 +124,9 @@ def _ask_flag(decision: Decision, route: LiveRoute, trace: Trace | None) -> None
         if trace is not None:
             trace.step(route.area.place, f"no flag named {route.area.flag}", "legacy")
         return
+    visitors = decision.generation.visitors
+    if visitors is not None and decision.account is None:
+        visitors.meet(decision, trace)
     decision.backend, decision.reason, decision.clause, decision.bucket, detail = flag.answer(decision, trace)
     if detail is not None:
         decision.detail = detail

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from proxy.core.generation import Generation
     from proxy.core.message import RequestHead
     from proxy.core.model import Grade
+    from proxy.core.visitors import Visitor
 
 _attributes = msgspec.json.Decoder(dict[str, str])
 
@@ -36,6 +37,7 @@ class Facts:
         "region",
         "route_id",  # AREA/ID, or None
         "standing",
+        "visitor",  # who has no account, and came back; None until a flag is asked
     )
     account: str | None
     area: str | None
@@ -50,11 +52,19 @@ class Facts:
     region: str | None
     route_id: str | None
     standing: Standing
+    visitor: Visitor | None
     _segments: dict[str, bool]
 
     def forget_segments(self) -> None:
         """Nothing is known of segments yet."""
         self._segments = {}
+
+    @property
+    def key(self) -> str | None:
+        """What a share is decided by: the account, or the visitor's id that stands in for it."""
+        if self.account is not None or self.visitor is None:
+            return self.account
+        return self.visitor.id
 
     def value(self, name: str) -> Any:
         """The value a flag reads under a name (docs/flags.md lists them); None for an unknown name."""
@@ -79,7 +89,7 @@ class Facts:
 
 
 _READERS: dict[str, Callable[[Facts], Any]] = {
-    "targetingKey": lambda facts: facts.account,
+    "targetingKey": lambda facts: facts.key,
     "account": lambda facts: facts.account,
     "region": lambda facts: facts.region,
     "segments": lambda facts: [name for name in facts.generation.segments if facts.in_segment(name)],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.core.jsonvalues import truthy
-from proxy.core.logic import Run, lower, reads_account
+from proxy.core.logic import Run, lower, needs
 from proxy.core.model import Backend, Reason
 from proxy.core.plan import Clause, Flag
 from proxy.core.ramp import Placed, lower_fractional, total_weight
@@ -136,7 +136,8 @@ def _told(then: Any, facts: Facts, holds: bool, variant: Any, place: int | None)
         return f"bucket {bucket_text(place, total_weight(then))}: {outcome}"
     match then:
         case {"fractional": [by, *_]} if variant is None:
-            missing = facts.account is None and (isinstance(by, list) or reads_account(by))
+            wanted = "targetingKey" if isinstance(by, list) else needs(by)
+            missing = wanted is not None and facts.value(wanted) is None
             return f"{'no account' if missing else 'nothing to place it by'}, so no place on the ramp: {outcome}"
         case _:
             return f"yes: {outcome}"
@@ -159,7 +160,7 @@ def _lower_outcome(then: Any, flag: str) -> Callable[[Any], Placed]:
             return lambda facts: fixed
         case {"fractional": list(shares)} if len(then) == 1:
             runs = [lower(share, flag) for share in shares]
-            return lower_fractional(shares, runs, flag, reads_account=bool(shares) and reads_account(shares[0]))
+            return lower_fractional(shares, runs, flag, needs=needs(shares[0]) if shares else None)
         case {"if": list(parts)} | {"?:": list(parts)} if len(then) == 1:
             return _lower_choice(parts, flag)
         case _:

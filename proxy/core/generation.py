@@ -31,6 +31,7 @@ from proxy.core.plan import (
 )
 from proxy.core.segments import LiveSegment, lower_segment
 from proxy.core.table import Table
+from proxy.core.visitors import Visitors
 
 # Spellings of Host remembered with their tries. Full, it starts anew: a hostile client neither fills it nor spoils it.
 _HOSTS_KEPT: Final = 1024
@@ -50,7 +51,8 @@ class Generation:
         plan: the plan's name (64 hex digits).
         identity_headers: lower-case names of the headers that `header:` sources read; they are removed
             from requests whose peer isn't trusted.
-        now_s: the clock that timed flags read, in Unix seconds.
+        now_s: the clock that timed flags and signed cookies go by, in Unix seconds.
+        visitors: knows who comes back without an account; None: nobody is known so.
     """
 
     def __init__(self, number: int, plan: str, now_s: Callable[[], float]) -> None:
@@ -71,6 +73,7 @@ class Generation:
         self.account_sources: tuple[LiveSource, ...] = ()
         self.region_sources: tuple[LiveSource, ...] = ()
         self.identity_headers: frozenset[bytes] = frozenset()
+        self.visitors: Visitors | None = None
         self._trusted: Networks = ()
         self._believed: Networks | None = None  # None: those that are trusted
         self._hosts = Hosts()
@@ -206,6 +209,8 @@ class _Builder:
             raise ValueError("the plan lacks its settings or identity record")
         if set(made.backends) != set(Backend):
             raise ValueError("the plan lacks a backend")
+        if made.identity.visitors_s is not None and made.settings.signing_keys:
+            made.visitors = Visitors(made.settings.signing_keys, made.identity.visitors_s)
 
     def _add_identity(self, record: Identity) -> None:
         made = self._made

@@ -65,9 +65,12 @@ def names_read(expression: Any) -> Iterator[str | None]:
             yield from names_read(raw)
 
 
-def reads_account(expression: Any) -> bool:
-    """Whether an expression may read the account, under one of its names or together with everything."""
-    return any(name in ("account", "targetingKey", None) for name in names_read(expression))
+def needs(expression: Any) -> str | None:
+    """The name under which an expression reads who asks: `account` (also with everything), else `targetingKey`, or None."""
+    names = set(names_read(expression))
+    if not names.isdisjoint(("account", None)):
+        return "account"
+    return "targetingKey" if "targetingKey" in names else None
 
 
 def _first_part(name: Any) -> str | None:
@@ -198,7 +201,7 @@ def _in(arguments: list[Any], flag: str) -> Run:
 
 def _fractional(arguments: list[Any], flag: str) -> Run:
     runs = [lower(argument, flag) for argument in arguments]
-    place = lower_fractional(arguments, runs, flag, reads_account=bool(arguments) and reads_account(arguments[0]))
+    place = lower_fractional(arguments, runs, flag, needs=needs(arguments[0]) if arguments else None)
     return lambda data: place(data)[0]
 
 

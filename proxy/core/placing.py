@@ -34,7 +34,7 @@ def place(
     facts.generation = generation
     facts.head = head
     facts.peer_trusted = peer_trusted
-    facts.area = facts.route_id = None
+    facts.area = facts.route_id = facts.visitor = None
     facts.forget_segments()
     facts.host, tries = generation.host_entry(head.host)
     if head.target == b"*":
@@ -65,7 +65,7 @@ def _refuse_confusion(facts: Facts, tries: tuple[Trie, ...], route: LiveRoute | 
         other.head = facts.head
         other.peer_trusted = facts.peer_trusted
         other.host = facts.host
-        other.area = other.route_id = None
+        other.area = other.route_id = other.visitor = None
         other.forget_segments()
         other.path = reading
         other.parts = parts = reading[1:].split("/")

@@ -18,6 +18,7 @@ import msgspec
 
 from proxy.core.limits import DEFAULT_LIMITS, Limits, Rate
 from proxy.core.model import BUCKETING, Backend, Fallback
+from proxy.core.signed import SigningKey
 
 FORMAT = 1
 """The version of the records below; a worker refuses a plan of another format."""
@@ -35,7 +36,6 @@ Logic = Any
 """A JsonLogic expression as JSON data: text, number, bool, null, list, or one-key mapping."""
 
 SourceKind = Literal["header", "cookie", "path", "host", "account"]
-
 
 KEEP: Final = "keep"
 """As a backend's `host`: what the client sent."""
@@ -99,6 +99,7 @@ class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     vary: tuple[str, ...] = ()  # names of the fields that requests are decided by, where an area's `cache` is `vary`
     limits: Limits = DEFAULT_LIMITS
     account_rate: Rate | None = None  # of one account, where its area doesn't say
+    signing_keys: tuple[SigningKey, ...] = ()  # of our own cookies: the first signs, all verify
 
 
 class Source(_Part, frozen=True, kw_only=True):
@@ -119,6 +120,7 @@ class Identity(_Record, frozen=True, kw_only=True, tag="identity"):
     trusted_from: tuple[str, ...] = ()  # CIDR
     account: tuple[Source, ...] = ()
     region: tuple[Source, ...] = ()
+    visitors_s: int | None = None  # how long a visitor is known again; None: who has no account is nobody
 
 
 class Pem(_Part, frozen=True, kw_only=True):

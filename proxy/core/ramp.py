@@ -14,7 +14,7 @@ NOWHERE: Placed = (None, None)
 
 
 def lower_fractional(
-    arguments: Sequence[Any], runs: Sequence[Callable[[Any], Any]], flag: str, *, reads_account: bool
+    arguments: Sequence[Any], runs: Sequence[Callable[[Any], Any]], flag: str, *, needs: str | None
 ) -> Callable[[Any], Placed]:
     """Lower one `fractional`.
 
@@ -22,8 +22,8 @@ def lower_fractional(
         arguments: as written, to see whether it is the shorthand with fixed weights.
         runs: the same, lowered.
         flag: the flag's key, part of what the shorthand hashes.
-        reads_account: whether the bucketing value is made from the account. Without an account such a
-            step gives the default: flagd would put everyone who has none into one bucket.
+        needs: `account` or `targetingKey`, if the bucketing value is made from it. Where it is missing such a step
+            gives the default: flagd would put everyone who has none into one bucket.
     """
     fixed = _fixed_shares(arguments)
     if fixed is not None:
@@ -33,14 +33,15 @@ def lower_fractional(
         values = [run(data) for run in runs]
         if not values:
             return NOWHERE
-        account = data.value("targetingKey") if hasattr(data, "in_segment") else None
+        by: Any
         if isinstance(values[0], list):
-            if not isinstance(account, str) or not account:
+            key = data.value("targetingKey") if hasattr(data, "in_segment") else None
+            if not isinstance(key, str) or not key:
                 return NOWHERE
-            by: Any = [flag, account]
+            by = [flag, key]
         else:
             by = values.pop(0)
-            if by is None or (reads_account and not account):
+            if by is None or (needs is not None and not (hasattr(data, "in_segment") and data.value(needs))):
                 return NOWHERE
         shares = _shares(values)
         total = sum(weight for _, weight in shares) if shares else 0
@@ -76,8 +77,8 @@ def _shorthand(shares: list[tuple[Any, int]], flag: str) -> Callable[[Any], Plac
     place_of = ramp(flag)
 
     def place(data: Any) -> Placed:
-        account = data.value("targetingKey") if hasattr(data, "in_segment") else None
-        return _pick(shares, place_of(account, total)) if account else NOWHERE
+        key = data.value("targetingKey") if hasattr(data, "in_segment") else None
+        return _pick(shares, place_of(key, total)) if key else NOWHERE
 
     return place
 

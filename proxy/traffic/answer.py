@@ -132,6 +132,9 @@ class Answering(Ending):
             added += offered(head)
         if self._peer_trusted:
             added += self._told(decision)
+        cookies = self.wiring.cookies
+        if cookies is not None:
+            added += cookies.lines(decision, head, secure=self._peer_kind & 4 != 0)  # `Wiring.judge`
         message = self._outlet.answers.write(head, added, route=decision.route, host=request.host)
         self.status = head.status
         self.head_us = int((time.monotonic() - self.started_s) * 1_000_000)

@@ -13,6 +13,7 @@ from proxy.core.mapback import MapBack
 from proxy.core.model import Backend
 from proxy.core.plan import ENDPOINTS_OWN, KEEP
 from proxy.core.ports import DEFAULT_PORTS
+from proxy.traffic.ourcookies import OUR_COOKIES, our_cookies
 from proxy.traffic.tracing import FIELDS, Tracer
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Outlet:
         settings = generation.settings
         of_legacy, of_new = settings.cookies_legacy, settings.cookies_new
         foreign = of_new if spec.name is Backend.LEGACY else of_legacy
+        if settings.signing_keys:  # ours are no backend's business, and none may set them
+            foreign = (*foreign, *OUR_COOKIES)
         authorities = {url: _authority(url) for url in spec.urls}
         self.authority = authorities[spec.urls[0]]
         self.backend = spec.name
@@ -114,16 +117,18 @@ class Wiring:
 
     Attributes:
         caps: on how many requests may come; None: there are none.
+        cookies: gives clients cookies of ours; None: nobody gets any.
         limits: of what its exchanges hold or pass on.
         tracer: None: traces pass as they came.
         withholds: tells the trailer fields that pass to no backend; a body may be read before its backend is known.
     """
 
-    __slots__ = ("caps", "generation", "limits", "outlets", "tracer", "withholds")
+    __slots__ = ("caps", "cookies", "generation", "limits", "outlets", "tracer", "withholds")
 
     def __init__(self, generation: Generation, pools: Mapping[Backend, Pool], leaks: Leaks, caps: Caps) -> None:
         self.generation = generation
         self.caps: Capping | None = caps.of(generation)
+        self.cookies = our_cookies(generation)
         self.limits = generation.settings.limits
         tracing = generation.settings.tracing
         self.tracer = None if tracing is None else Tracer(tracing)

@@ -17,11 +17,14 @@ from tests.config import base
 from tests.config.test_schema import FULL
 
 ROOT = Path(__file__).parents[2]
+KEY = "0123456789abcdef0123456789abcdef"
 FULL_FILES = {
     "routes.yaml": FULL,
     "accounts.csv": "id,region,tier\nacme,DE,strategic\n",
     "segments/pilots.txt": "acme\n",
     "secrets/edge": "s3cret\n",
+    "secrets/cookies": f"{KEY}\n",
+    "env:COOKIES_BEFORE": KEY[::-1],
     "flags/orders.flagd.yaml": base.flag(),
 }
 

@@ -37,7 +37,9 @@ identity:
   trusted_from: [10.1.2.3/32]
   account: ["header:X-Account-Id", "cookie:acct", "path:/accounts/{account}/**", "host:{account}.shop.example"]
   region: ["header:X-Region", "account:region"]
-  visitors: off
+  visitors: cookie
+  visitor_days: 90
+signing: {keys: ["file:secrets/cookies", "env:COOKIES_BEFORE"]}
 forwarding: {trusted_from: [], hops: 1, x_forwarded_for: replace, forwarded: append, via: edge-1, via_answers: true}
 accounts: {register: accounts.csv}
 segments:

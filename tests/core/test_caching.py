@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.caching import Private, Varying
+from proxy.core.caching import Private, Sharing, Varying, sharing
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Clause, Flag, new_settings
-from tests.core.plans import area, live, plan, route
+from tests.core.plans import NOW_S, area, live, plan, route
 
 
 def edited(how: Private | Varying, *lines: str) -> list[str]:
@@ -87,3 +87,27 @@ def test_only_answers_that_depend_on_who_asks_are_edited_whatever_the_share(
         settings=new_settings(otherwise=Backend.LEGACY, vary=("Cookie",)),
     )
     assert (live(made).routes["orders//orders"].caching is not None) == asks
+
+
+@pytest.mark.parametrize(
+    ("said", "of_shared"),
+    [
+        ((), Sharing.UNSAID),
+        (("Cache-Control: no-cache", "Expires: Fri, 31 Dec 9999 23:59:59 GMT"), Sharing.UNSAID),
+        (("Cache-Control: Max-Age=0",), Sharing.UNSAID),
+        (("Expires: 0",), Sharing.UNSAID),
+        (("Expires: Tue, 14 Nov 2023 22:13:20 GMT",), Sharing.UNSAID),  # now
+        (("Expires: Tue, 14 Nov 2023 22:13:21 GMT",), Sharing.WANTED),
+        (("Cache-Control: Max-Age=1",), Sharing.WANTED),
+        (('Cache-Control: max-age="10"',), Sharing.WANTED),
+        (("Cache-Control: no-cache", "cache-control: Public"), Sharing.WANTED),
+        (("Cache-Control: s-maxage=0",), Sharing.WANTED),
+        (("Cache-Control: no-store, must-understand, max-age=9",), Sharing.WANTED),
+        (("Cache-Control: no-store", "Surrogate-Control: max-age=9"), Sharing.WANTED),
+        (("Cache-Control: PRIVATE, max-age=9",), Sharing.FORBIDDEN),
+        (("Cache-Control: no-store, public",), Sharing.FORBIDDEN),
+    ],
+)
+def test_what_an_answer_says_of_shared_caches(said: tuple[str, ...], of_shared: Sharing) -> None:
+    lines = [line.encode() for line in said]
+    assert sharing([line.partition(b":")[0].lower() for line in lines], lines, NOW_S) is of_shared
