@@ -69,9 +69,21 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
         ("segments", ", ".join(one["segments"])),
         ("rate", "; ".join(one["rates"])),
         ("sent as", one["sent_target"] if one["sent_target"] != one["target"] else None),
+        ("waits", _waits(one["waits"])),
         ("owner", one["owner"]),
         ("runbook", one["runbook"]),
     )
+
+
+def _waits(waits: dict[str, Any]) -> str:
+    """For how long, and whose word it is where it isn't the backend's."""
+    silence = f"{waits['timeout_s']:g} s of silence{_of(waits['timeout_of'])}"
+    total = "any time" if waits["total_s"] is None else f"{waits['total_s']:g} s"
+    return f"{waits['connect_s']:g} s to connect, {silence}, {total} in all{_of(waits['total_of'])}"
+
+
+def _of(whose: str) -> str:
+    return "" if whose == "backend" else f" (as its {whose} says)"
 
 
 def _of_what(one: dict[str, Any]) -> str:

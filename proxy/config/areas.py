@@ -8,6 +8,7 @@ from proxy.config.drafts import AreaDraft, Mentioned, RouteDraft
 from proxy.config.kinds import Fields, Key
 from proxy.config.limits import AREA_BODY
 from proxy.config.names import check_header, check_method, is_token, place
+from proxy.config.patience import AREA_TIMEOUT, AREA_TOTAL, ROUTE_TIMEOUT, ROUTE_TOTAL, draft_patience
 from proxy.config.problems import Report, quoted
 from proxy.config.rates import AREA_RATE_KEY, draft_area_rates, rated
 from proxy.config.shapes import (
@@ -64,6 +65,7 @@ def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
         body_bytes=fields[AREA_BODY],
         account_rate=account_rate,
         total_rate=total_rate,
+        patience=draft_patience(fields, AREA_TIMEOUT, AREA_TOTAL),
     )
     routes: list[RouteDraft] = []
     ids: dict[str, RouteDraft] = {}
@@ -114,6 +116,7 @@ def _route(area: Area, number: int, fields: Fields, file: str, report: Report) -
         to=Backend(to) if to is not None else None,
         rewrite_legacy=_rewrite(rewrite, REWRITE_LEGACY, pattern, report),
         rewrite_new=_rewrite(rewrite, REWRITE_NEW, pattern, report),
+        patience=draft_patience(fields, ROUTE_TIMEOUT, ROUTE_TOTAL),
     )
     return RouteDraft(
         record=record,

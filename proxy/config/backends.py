@@ -33,8 +33,9 @@ from proxy.config.shapes import (
     URL,
 )
 from proxy.core.model import Backend
-from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec, Probe
+from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec
 from proxy.core.ports import DEFAULT_PORTS
+from proxy.core.reaching import Probe
 
 if TYPE_CHECKING:
     from proxy.config.fileset import FileSet

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.config.kinds import Key, Shape
 from proxy.config.quantities import Duration, Whole
-from proxy.core.plan import EndpointCare, Probe
+from proxy.core.reaching import EndpointCare, Probe
 
 if TYPE_CHECKING:
     from proxy.config.kinds import Fields

@@ -28,6 +28,7 @@ from proxy.config.kinds import (
 from proxy.config.limits import AREA_BODY, BACKEND_MIN_RATE, LIMITS, LIMITS_KEY
 from proxy.config.nodes import Node, Sequence
 from proxy.config.observing import METRICS, METRICS_KEY, TRACING, TRACING_KEY
+from proxy.config.patience import AREA_TIMEOUT, AREA_TOTAL, ROUTE_TIMEOUT, ROUTE_TOTAL
 from proxy.config.quantities import Duration, Whole
 from proxy.config.rates import AREA_RATE_KEY, AREA_RATES, RATE, RATE_KEY
 from proxy.config.shapes_edges import BACKEND_TLS, ERROR_PAGES, LISTENER, SHAPES_OF_EDGES
@@ -220,18 +221,8 @@ ROUTE_REWRITE = Key(
 ROUTE: Final = Shape(
     "areas.*.routes[]",
     (
-        ROUTE_ID,
-        HOST,
-        PATH,
-        METHODS,
-        ROUTE_HEADERS,
-        QUERY,
-        ROUTE_COOKIES,
-        ROUTE_SEGMENT,
-        ROUTE_REGION,
-        ROUTE_ACCOUNT,
-        TO,
-        ROUTE_REWRITE,
+        *(ROUTE_ID, HOST, PATH, METHODS, ROUTE_HEADERS, QUERY, ROUTE_COOKIES, ROUTE_SEGMENT, ROUTE_REGION),
+        *(ROUTE_ACCOUNT, TO, ROUTE_REWRITE, ROUTE_TIMEOUT, ROUTE_TOTAL),
     ),
 )
 
@@ -284,7 +275,13 @@ AREA_CACHE = Key(
     meaning="What shared caches in front are told of its answers, for as long as they depend on who asks.",
 )
 ROUTES = Key(name="routes", kind=_Routes(), required=True, meaning="What belongs to the area.")
-AREA: Final = Shape("areas.*", (OWNER, RUNBOOK, FLAG, FALLBACK, RETIRED, AREA_CACHE, AREA_BODY, AREA_RATE_KEY, ROUTES))
+AREA: Final = Shape(
+    "areas.*",
+    (
+        *(OWNER, RUNBOOK, FLAG, FALLBACK, RETIRED, AREA_CACHE, AREA_BODY, AREA_RATE_KEY),
+        *(AREA_TIMEOUT, AREA_TOTAL, ROUTES),
+    ),
+)
 
 # -- the files
 VERSION = Key(name="version", kind=Whole(0, 1_000_000), required=True, meaning="The version of this format: 1.")

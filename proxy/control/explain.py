@@ -20,6 +20,7 @@ from proxy.core.ramp import total_weight
 from proxy.core.rates import in_force
 from proxy.core.rewrite import forward_target
 from proxy.core.status import managed_share_bp
+from proxy.core.waits import waits
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,6 +44,21 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
     flag: str
     percent: float
     now_percent: float
+
+
+class WaitsLine(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long the system that answers is waited for; `…_of` says whose word it is: `route`, `area` or `backend`.
+
+    Attributes:
+        timeout_s: longest silence.
+        total_s: for the whole exchange; None: any time.
+    """
+
+    connect_s: float
+    timeout_s: float
+    timeout_of: str
+    total_s: float | None
+    total_of: str
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +102,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[str, ...] = ()
     rates: tuple[str, ...] = ()
     sent_target: str | None = None
+    waits: WaitsLine | None = None
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -255,6 +272,20 @@ def _told(told: Explanation, decision: Decision) -> Explanation:
         region=decision.region,
         segments=tuple(name for name in decision.generation.segments if decision.in_segment(name)),
         rates=tuple(_rates(decision)),
+        waits=_waits(decision),
+    )
+
+
+def _waits(decision: Decision) -> WaitsLine:
+    route = decision.route
+    spec = decision.generation.backends[decision.backend]
+    found = waits(spec, None if route is None else route.area, None if route is None else route.record)
+    return WaitsLine(
+        connect_s=spec.connect_s,
+        timeout_s=found.timeout_s,
+        timeout_of=found.timeout_of,
+        total_s=found.total_s,
+        total_of=found.total_of,
     )
 
 

@@ -24,8 +24,9 @@ import httpx
 from proxy.core.metrics import label
 from proxy.core.model import Backend
 from proxy.core.pages import Page, Probed
-from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec, Plan, Probe
+from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec, Plan
 from proxy.core.probing import ProbeTally, endpoint_name
+from proxy.core.reaching import Probe
 
 _LOOK_S: Final = 0.25  # how soon an edit is noticed, and how often the page beats
 _SPREAD: Final = 0.1  # of the time between two probes, so that endpoints aren't asked all at once

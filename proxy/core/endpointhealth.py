@@ -26,7 +26,7 @@ from typing import Final
 
 from proxy.core.metrics import label
 from proxy.core.model import Backend
-from proxy.core.plan import EndpointCare
+from proxy.core.reaching import EndpointCare
 
 TRIAL_SHARE: Final = 0.1
 """Of its part, for an endpoint that nothing has proved to work yet."""

@@ -32,6 +32,7 @@ from proxy.core.plan import (
 from proxy.core.segments import LiveSegment, lower_segment
 from proxy.core.table import Table
 from proxy.core.visitors import Visitors
+from proxy.core.waits import waits_of_route
 
 # Spellings of Host remembered with their tries. Full, it starts anew: a hostile client neither fills it nor spoils it.
 _HOSTS_KEPT: Final = 1024
@@ -236,6 +237,7 @@ class _Builder:
             {backend: parse_rewrite(text, pattern) for backend, text in templates if text is not None},
             len(made.routes),
             self._caching(record, area),
+            waits_of_route(made.backends, area, record),
         )
         made.routes[record.id] = route
         made._hosts.trie_for(record.host).add(route)  # noqa: SLF001

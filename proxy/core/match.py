@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.core.facts import Facts
     from proxy.core.flags import LiveFlag
     from proxy.core.plan import Area, Route
+    from proxy.core.waits import Waits
 
 _EXPRESSIONS_A_SET: Final = 64  # one RE2 set scans the path once for all of them; compiling more would hold the loop up
 
@@ -37,9 +38,12 @@ class LiveRoute:
         conditions: every key besides host and path; all must hold.
         flag: the area's flag; None when it doesn't exist.
         rewrites: the template for each backend that has one.
+        waits: how long each backend is waited for; None: as it says itself.
     """
 
-    __slots__ = ("area", "caching", "conditions", "flag", "id", "order", "pattern", "record", "rewrites", "to")
+    __slots__ = (
+        *("area", "caching", "conditions", "flag", "id", "order", "pattern", "record", "rewrites", "to", "waits"),
+    )
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class LiveRoute:
         rewrites: dict[Backend, Template],
         order: int,
         caching: Private | Varying | None = None,
+        waits: dict[Backend, Waits] | None = None,
     ) -> None:
         self.record = record
         self.id = record.id
@@ -62,6 +67,7 @@ class LiveRoute:
         self.to = record.to
         self.order = order
         self.caching = caching
+        self.waits = waits
 
     def accepts(self, facts: Facts, trace: Trace | None) -> bool:
         """Whether every other key of the route matches too."""

@@ -18,6 +18,7 @@ import msgspec
 
 from proxy.core.limits import DEFAULT_LIMITS, Limits, Rate
 from proxy.core.model import BUCKETING, Backend, Fallback
+from proxy.core.reaching import EndpointCare, Patience, Probe
 from proxy.core.signed import SigningKey
 
 FORMAT = 1
@@ -163,25 +164,6 @@ class BackendTls(_Part, frozen=True, kw_only=True):
     verify: bool = True
 
 
-class EndpointCare(_Part, frozen=True, kw_only=True):
-    """When an endpoint of a backend is left out, for how long, and how it comes back."""
-
-    faults: int = 5  # exchanges in a row that it leaves unanswered; 0: any number
-    first_s: float = 1.0  # twice as long each time it fails again …
-    longest_s: float = 30.0  # … up to this
-    slow_start_s: float = 10.0  # until it gets its whole part again; 0: at once
-
-
-class Probe(_Part, frozen=True, kw_only=True):
-    """How each endpoint of a backend is asked whether it is healthy."""
-
-    path: str
-    every_s: float = 5.0
-    timeout_s: float = 2.0
-    unhealthy_after: int = 3  # probes in a row that failed
-    healthy_after: int = 2  # and that didn't, since it was unhealthy
-
-
 class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     """How one of the two systems is reached. Seconds; `max_in_flight` is per node, None is unlimited."""
 
@@ -256,6 +238,7 @@ class Area(_Record, frozen=True, kw_only=True, tag="area"):
     body_bytes: int | None = None  # what a request's body may come to; 0: anything; None: as the settings' limits say
     account_rate: Rate | None = None  # None: as the settings say
     total_rate: Rate | None = None
+    patience: dict[Backend, Patience] | None = None  # with each system, where it isn't the backend's own
 
 
 class Route(_Record, frozen=True, kw_only=True, tag="route"):
@@ -276,6 +259,7 @@ class Route(_Record, frozen=True, kw_only=True, tag="route"):
     to: Backend | None = None
     rewrite_legacy: str | None = None
     rewrite_new: str | None = None
+    patience: dict[Backend, Patience] | None = None  # where it isn't the area's
 
 
 class Clause(_Part, frozen=True, kw_only=True):

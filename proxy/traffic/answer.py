@@ -17,8 +17,8 @@ from proxy.core.forwarding import nominated
 from proxy.core.limits import Limit
 from proxy.core.message import AnswerHead, read_answer_head
 from proxy.core.websocket import SWITCH_HEAD, SWITCHING, check_switch, offered, websocket_key
-from proxy.traffic.ending import Ending
 from proxy.traffic.partial import flaw_of_answer
+from proxy.traffic.timed import Timed
 from proxy.traffic.tunnel import Tunnel
 
 _REQUEST_TIMEOUT: Final = 408
@@ -28,7 +28,7 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 _EVENT_STREAM: Final = b"text/event-stream"
 
 
-class Answering(Ending):
+class Answering(Timed):
     """One request and its answer, as far as the answer is concerned."""
 
     __slots__ = ("_awaits_turn", "_reusable")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from proxy.core.endpointhealth import EndpointHealth, Standing
-from proxy.core.plan import EndpointCare
 from proxy.core.ports import port_of
+from proxy.core.reaching import EndpointCare
 from proxy.traffic.limits import TICK_S, ticks
 from proxy.traffic.reach import Reach
 

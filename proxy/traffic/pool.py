@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Final
 from proxy.core.endpointhealth import Standing
 from proxy.core.faults import Kind, Stage
 from proxy.traffic.backend import BackendConnection, SecureBackendConnection
-from proxy.traffic.limits import TICK_S, WATER_BYTES, ticks
+from proxy.traffic.deadlines import Deadlines
+from proxy.traffic.limits import TICK_S, WATER_BYTES
 
 if TYPE_CHECKING:
     from proxy.core.plan import BackendSpec
@@ -65,10 +66,9 @@ class Pool:
         "_endpoints",
         "_tasks",
         "bytes_a_tick",
+        "deadlines",
         "limit",
         "load",
-        "silence_ticks",
-        "total_ticks",
     )
 
     def __init__(
@@ -88,9 +88,8 @@ class Pool:
         self._tasks = tasks
         self.load = load
         self.limit = None if spec.max_in_flight is None else -(-spec.max_in_flight // share_of_node)
-        self.silence_ticks = ticks(spec.timeout_s)
         self.bytes_a_tick = spec.min_rate_bytes * TICK_S
-        self.total_ticks = None if spec.total_s is None else ticks(spec.total_s)
+        self.deadlines = Deadlines(spec.timeout_s, spec.total_s)
 
     @property
     def full(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.compile import Compiled, compile_files
-from proxy.core.plan import EndpointCare, Forwarding, Probe
+from proxy.core.plan import Forwarding
+from proxy.core.reaching import EndpointCare, Probe
 from tests.config import base
 
 

@@ -62,6 +62,8 @@ limits:
 areas:
   orders:
     body: 10MB
+    timeout: 30s
+    total: {legacy: off, new: 5m}
     owner: order-desk@acme.example
     runbook: https://wiki.acme.example/runbooks/orders
     fallback: never

@@ -13,6 +13,7 @@ from proxy.core.generation import Generation
 from proxy.core.limits import Rate
 from proxy.core.model import Backend
 from proxy.core.plan import Flag, Identity, Plan, Source, new_settings
+from proxy.core.reaching import Patience
 from tests.core.plans import area, flag, live, plan, route
 
 HEADER = Source(source="header", name="x-account-id", place="routes.yaml:9:13")
@@ -166,6 +167,14 @@ def test_ramps_of_which_nobody_knows_which_was_taken_have_no_length() -> None:
 def test_the_target_that_the_backend_gets_is_told() -> None:
     made = plan(route("/api/**", rewrite_new="/v2/**", to=Backend.NEW), settings=new_settings(otherwise=Backend.LEGACY))
     assert asked(made, "/api/x?y=1").sent_target == "/v2/x?y=1"
+
+
+def test_how_long_the_answering_system_is_waited_for_is_told_with_whose_word_it_is() -> None:
+    said = {Backend.NEW: Patience(timeout_s=60.0)}
+    made = plan(route("/orders/**", to=Backend.NEW, patience=said))
+    told = asked(made).waits
+    assert told is not None
+    assert (told.timeout_s, told.timeout_of, told.total_s, told.total_of) == (60.0, "route", None, "backend")
 
 
 def what_if(made: Plan, percent: float, **keys: object) -> Generation:

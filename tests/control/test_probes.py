@@ -14,7 +14,8 @@ import pytest
 from proxy.control.probes import Prober
 from proxy.core.model import Backend
 from proxy.core.pages import PROBES_PAGE_BYTES, Page, Probed
-from proxy.core.plan import BackendSpec, BackendTls, Plan, Probe
+from proxy.core.plan import BackendSpec, BackendTls, Plan
+from proxy.core.reaching import Probe
 from proxy.traffic.tls import backend_context
 from tests.certificates import Authority
 from tests.traffic.wire import a_plan

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from proxy.core.endpointhealth import Standing
-from proxy.core.plan import EndpointCare
+from proxy.core.reaching import EndpointCare
 from tests.traffic.wire import Node, RawBackend, Wire, a_plan, eventually, full_backlog
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"

@@ -1,0 +1,35 @@
+"""How a backend is reached, as parts of a plan: for how long it is waited for, when an endpoint of it is left out."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A piece of a record of `proxy.core.plan`."""
+
+
+class Patience(_Part, frozen=True, kw_only=True):
+    """What an area or a route says of waiting for a backend; None: nothing, so that the wider one's holds."""
+
+    timeout_s: float | None = None  # longest silence
+    total_s: float | None = None  # for a whole exchange; 0: any time
+
+
+class EndpointCare(_Part, frozen=True, kw_only=True):
+    """When an endpoint of a backend is left out, for how long, and how it comes back."""
+
+    faults: int = 5  # exchanges in a row that it leaves unanswered; 0: any number
+    first_s: float = 1.0  # twice as long each time it fails again …
+    longest_s: float = 30.0  # … up to this
+    slow_start_s: float = 10.0  # until it gets its whole part again; 0: at once
+
+
+class Probe(_Part, frozen=True, kw_only=True):
+    """How each endpoint of a backend is asked whether it is healthy."""
+
+    path: str
+    every_s: float = 5.0
+    timeout_s: float = 2.0
+    unhealthy_after: int = 3  # probes in a row that failed
+    healthy_after: int = 2  # and that didn't, since it was unhealthy
