@@ -22,7 +22,8 @@ from proxy.config.compile import compile_files
 from proxy.config.fileset import FileSet
 from proxy.core.badmessage import BadMessage
 from proxy.core.body import Relay
-from proxy.core.freeze import FreezesUnreadable, decode_freezes, encode_freezes
+from proxy.core.bounded import SeveralUnreadable, decode_several, encode_several
+from proxy.core.freeze import Freezes
 from proxy.core.latch import LatchUnreadable, decode_latch, encode_latch
 from proxy.core.message import CHUNKED, read_answer_head, read_request_head
 from proxy.core.pages import PAGE_BYTES, Confirmed, Page
@@ -209,10 +210,10 @@ def _latch(_: Random, data: bytes) -> None:
 
 def _freezes(_: Random, data: bytes) -> None:
     try:
-        freezes = decode_freezes(data)
-    except FreezesUnreadable as bad:
+        freezes = decode_several(data, Freezes)
+    except SeveralUnreadable as bad:
         raise Refused from bad
-    if decode_freezes(encode_freezes(freezes)) != freezes:
+    if decode_several(encode_several(freezes), Freezes) != freezes:
         raise Broken("written again it reads differently")
 
 

@@ -9,10 +9,12 @@ from typing import Any, Final
 import msgspec
 
 from proxy.config.problems import nearest
+from proxy.control.boundedfile import CannotChange
 from proxy.control.commands import Refused
-from proxy.control.freezes import CannotFreeze, Freezer, UnderFreeze
+from proxy.control.freezes import Freezer, UnderFreeze
 from proxy.control.reload import Reloader
-from proxy.core.freeze import LONGEST_S, Freeze
+from proxy.core.bounded import LONGEST_S
+from proxy.core.freeze import Freeze
 from proxy.core.latch import Scope
 from proxy.core.plan import Plan
 
@@ -91,13 +93,11 @@ class FreezeCommand:
         began_s = time.monotonic()
         try:
             if asked.end:
-                ended, _ = await asyncio.to_thread(self._freezer.end, scope, reason=asked.reason, uid=by_uid)
+                ended = await asyncio.to_thread(self._freezer.end, scope, reason=asked.reason, uid=by_uid)
                 return msgspec.to_builtins(await self._wait(ended, asked, began_s, _ENDS_WITHIN_S))
             for_s, notes = self._check(asked)
-            freeze, _ = await asyncio.to_thread(
-                self._freezer.throw, scope, for_s=for_s, reason=asked.reason, uid=by_uid
-            )
-        except CannotFreeze as error:
+            freeze = await asyncio.to_thread(self._freezer.throw, scope, for_s=for_s, reason=asked.reason, uid=by_uid)
+        except CannotChange as error:
             raise Refused(str(error)) from error
         done = await self._wait(freeze, asked, began_s, min(asked.wait_s, for_s, LONGEST_WAIT_S))
         return msgspec.to_builtins(msgspec.structs.replace(done, notes=notes))

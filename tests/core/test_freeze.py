@@ -8,23 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.bounded import LONGEST_S, Clock, SeveralUnreadable, decode_several, encode_several
 from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.decision import Decision, decide
-from proxy.core.freeze import (
-    LONGEST_S,
-    NOTHING_FROZEN,
-    Clock,
-    Freeze,
-    Freezes,
-    FreezesUnreadable,
-    LiveFreeze,
-    decode_freezes,
-    encode_freezes,
-    freezing,
-    with_freeze,
-    without_freeze,
-    writes,
-)
+from proxy.core.freeze import NOTHING_FROZEN, Freeze, Freezes, LiveFreeze, freezing, writes
 from proxy.core.generation import Generation
 from proxy.core.latch import Scope
 from proxy.core.message import read_request_head
@@ -68,33 +55,33 @@ def test_nothing_makes_a_freeze_last_longer_than_15_minutes(for_s: float, boot: 
 
 
 def test_the_file_gives_back_what_was_written_and_leaves_out_keys_that_narrow_nothing() -> None:
-    freezes = with_freeze(NOTHING_FROZEN, thrown())
-    assert decode_freezes(encode_freezes(freezes)) == freezes
-    assert b"segment" not in encode_freezes(freezes)
+    freezes = NOTHING_FROZEN.adding(thrown())
+    assert decode_several(encode_several(freezes), Freezes) == freezes
+    assert b"segment" not in encode_several(freezes)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"version": 2}', b'{"version": 1, "epoch": 0, "more": 1}', b"\xff"])
 def test_a_file_that_is_none_is_unreadable(text: bytes) -> None:
-    with pytest.raises(FreezesUnreadable):
-        decode_freezes(text)
+    with pytest.raises(SeveralUnreadable):
+        decode_several(text, Freezes)
 
 
 def test_an_end_that_is_no_time_is_unreadable() -> None:
-    with pytest.raises(FreezesUnreadable):
-        decode_freezes(encode_freezes(with_freeze(NOTHING_FROZEN, thrown())).replace(b'"until": "2', b'"until": "x'))
+    with pytest.raises(SeveralUnreadable):
+        decode_several(encode_several(NOTHING_FROZEN.adding(thrown())).replace(b'"until": "2', b'"until": "x'), Freezes)
 
 
 def test_the_same_scope_frozen_again_is_one_freeze_with_another_end() -> None:
     pilots = thrown(Scope(area="orders", segment="pilots"), name="z2")
-    freezes = with_freeze(with_freeze(NOTHING_FROZEN, thrown()), pilots)
-    longer = with_freeze(freezes, thrown(for_s=300.0))
+    freezes = NOTHING_FROZEN.adding(thrown()).adding(pilots)
+    longer = freezes.adding(thrown(for_s=300.0))
     assert longer.entries == (thrown(for_s=300.0), pilots)
     assert longer.epoch == 3
-    assert without_freeze(longer, Scope(area="orders")) == Freezes(epoch=4, entries=(pilots,))
+    assert longer.ending(Scope(area="orders")) == Freezes(epoch=4, entries=(pilots,))
 
 
 def test_what_is_over_is_no_longer_in_force() -> None:
-    freezes = with_freeze(with_freeze(NOTHING_FROZEN, thrown(for_s=10.0)), thrown(Scope(area="help"), name="z2"))
+    freezes = NOTHING_FROZEN.adding(thrown(for_s=10.0)).adding(thrown(Scope(area="help"), name="z2"))
     assert [one.id for one in freezes.lasting(clock(monotonic_s=110.0)).entries] == ["z2"]
 
 

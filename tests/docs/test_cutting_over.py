@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.core.freeze import Freeze, decode_freezes
+from proxy.core.bounded import decode_several
+from proxy.core.freeze import Freeze, Freezes
 from proxy.core.latch import Scope
 from tests.app.node import Node, node
 from tests.docs.reading import ROOT, blocks
@@ -72,7 +73,7 @@ def test_the_guide_does_what_it_says_step_by_step(tmp_path: Path) -> None:
 
 def test_the_file_it_shows_is_one_that_the_proxy_reads() -> None:
     (shown,) = blocks(TEXT, "json")
-    freezes = decode_freezes(shown.encode())
+    freezes = decode_several(shown.encode(), Freezes)
     assert freezes.entries[0].scope == Scope(area="orders", segment="pilots")
     table = TEXT.partition("| Key | |")[2]
     keys = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}

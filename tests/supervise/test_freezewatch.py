@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.freeze import Freeze, Freezes, LiveFreeze, encode_freezes
+from proxy.core.bounded import encode_several
+from proxy.core.freeze import Freeze, Freezes, LiveFreeze
 from proxy.core.latch import Scope
 from proxy.core.layout import StateDir
 from proxy.core.pages import PAGE_BYTES, Confirmed, Page
@@ -52,7 +53,7 @@ class Worker:
 
     def write(self, epoch: int, *freezes: Freeze) -> None:
         fresh = self.state.root / "fresh"
-        fresh.write_bytes(encode_freezes(Freezes(epoch=epoch, entries=freezes)))
+        fresh.write_bytes(encode_several(Freezes(epoch=epoch, entries=freezes)))
         fresh.replace(self.state.freezes)
 
     def said(self) -> tuple[int, tuple[int, ...]]:
