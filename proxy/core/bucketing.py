@@ -12,10 +12,12 @@ from typing import Any, Final
 import cbor2
 import mmh3
 
+_SHORT: Final = tuple(bytes((0x60 + size,)) for size in range(24))  # what canonical CBOR puts before a short text
+
 MOST_WEIGHT: Final = 2_147_483_647
 """The largest total weight a ramp may have (flagd: the largest 32-bit signed number)."""
 
-_hash = mmh3.hash  # bound once: the look-up is a tenth of the cost
+_hash: Final = mmh3.hash  # bound once: the look-up is a tenth of the cost
 
 
 def bucket(flag: str, account: str, total_weight: int) -> int:
@@ -59,7 +61,7 @@ def text_bytes(text: bytes) -> bytes:
     """Canonical CBOR of a text string, given its UTF-8 (major type 3, shortest length)."""
     size = len(text)
     if size < 24:
-        return bytes((0x60 + size,)) + text
+        return _SHORT[size] + text
     if size < 0x100:
         return bytes((0x78, size)) + text
     if size < 0x1_0000:

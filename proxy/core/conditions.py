@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from proxy.core.identity import cookie_values
+from proxy.core.cookies import cookie_values, octets_as_text
 
 if TYPE_CHECKING:
     from proxy.core.facts import Facts
@@ -58,7 +58,7 @@ def _header(name: str, values: frozenset[bytes]) -> Callable[[Facts], bool]:
 
 
 def _cookie(name: str, values: frozenset[bytes]) -> Callable[[Facts], bool]:
-    key = name.encode()
+    key = octets_as_text(name)
     return lambda facts: not values.isdisjoint(cookie_values(facts.head, key))
 
 

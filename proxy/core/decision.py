@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.core.covering import LiveLatch, covering
 from proxy.core.facts import Facts
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from proxy.core.generation import Generation
     from proxy.core.match import LiveRoute
     from proxy.core.message import RequestHead
+
+
+# Kept: with CPython 3.11 asking an enum for a member by name runs Python code, 500 instructions each time.
+_LEGACY: Final = Backend.LEGACY
+_INVALID: Final = Standing.INVALID
 
 
 class Trace(Protocol):
@@ -112,8 +117,8 @@ def decide(
 
 
 def _ask_flag(decision: Decision, route: LiveRoute, trace: Trace | None) -> None:
-    decision.backend = Backend.LEGACY
-    if decision.standing is Standing.INVALID:
+    decision.backend = _LEGACY
+    if decision.standing is _INVALID:
         decision.reason = Reason.IDENTITY_INVALID
         if trace is not None:
             trace.step(None, f"identity can't be read ({decision.detail}): the flag is not asked", "legacy")

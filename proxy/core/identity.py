@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, assert_never
 from urllib.parse import unquote_to_bytes
 
+from proxy.core.cookies import cookie_values, octets_as_text
 from proxy.core.facts import Facts
-from proxy.core.message import RequestHead
 from proxy.core.model import Grade, Standing
 from proxy.core.pattern import Capture, HostPattern, PathPattern, compile_regex, parse_host, parse_path
 from proxy.core.plan import Source
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 LONGEST_IDENTITY_BYTES: Final = 256
 """An identity longer than this is a client playing games, or a token that was put in the wrong place."""
+
+
+# Kept: with CPython 3.11 asking an enum for a member by name runs Python code, 500 instructions each time.
+_ABSENT: Final = Standing.ABSENT
+_KNOWN: Final = Standing.KNOWN
 
 
 class Unreadable(Exception):
@@ -44,14 +49,14 @@ class LiveSource:
 def identify(facts: Facts, account: Sequence[LiveSource], region: Sequence[LiveSource], trace: Trace | None) -> None:
     """Fill in who asks and from where."""
     facts.account = facts.region = facts.grade = facts.detail = None
-    facts.standing = Standing.ABSENT
+    facts.standing = _ABSENT
     try:
         for source in account:
             value = source.read(facts)
             if value is not None:
                 facts.account = value
                 facts.grade = source.grade
-                facts.standing = Standing.KNOWN
+                facts.standing = _KNOWN
                 break
         for source in region:
             value = source.read(facts)
@@ -95,23 +100,6 @@ def read_text(raw: bytes, where: str) -> str | None:
     if not value.isprintable() and any(char < " " or "\x7f" <= char <= "\x9f" for char in value):
         raise Unreadable(f"{where} has control characters")
     return value
-
-
-def cookie_values(head: RequestHead, name: bytes) -> list[bytes]:
-    """Every value of a cookie, trimmed, surrounding quotes removed (RFC 6265 §4.2.1, read leniently)."""
-    values: list[bytes] = []
-    for line in head.all(b"cookie"):
-        if line.find(name) < 0:
-            continue  # most requests carry cookies, few carry this one
-        for piece in line.split(b";"):
-            if piece.find(name) < 0:
-                continue
-            key, _, value = piece.partition(b"=")
-            if key.strip() == name:
-                value = value.strip()
-                quoted = len(value) > 1 and value[:1] == value[-1:] == b'"'
-                values.append(value[1:-1] if quoted else value)
-    return values
 
 
 def capture_path(pattern: PathPattern, parts: Sequence[str]) -> dict[str, str] | None:
@@ -165,7 +153,7 @@ def _from_header(name: str) -> Read:
 
 
 def _from_cookie(name: str) -> Read:
-    key = name.encode()
+    key = octets_as_text(name)
     where = f"cookie {name}"
 
     def read(facts: Facts) -> str | None:

@@ -31,9 +31,10 @@ def split_path(path: bytes) -> tuple[str, frozenset[str]]:
         The normal form (ASCII), and for a path with `%2F`, `%5C`, `%00`, a backslash or dot segments every way in
         which a backend might see it (at most 33); empty for every other path.
     """
-    # Not `in`: for bytes it raises and drops an exception first (0.3 µs).
-    if path.find(b"//") < 0 and path.find(b"/.") < 0 and path.translate(_PLAIN) == path:
-        return path.decode("ascii"), _ONE_READING
+    if path.translate(_PLAIN) == path:
+        text = path.decode("ascii")
+        if text.find("//") < 0 and text.find("/.") < 0:  # in text, not in bytes: compiled, it costs a fifth
+            return text, _ONE_READING
     decoded = _decode_unreserved(path)
     normal = _resolve(decoded)
     if _CONFUSING.search(path) is None and not _has_dot_segments(decoded):

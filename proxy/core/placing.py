@@ -39,7 +39,7 @@ def place(
     facts.host, tries = generation.host_entry(head.host)
     if head.target == b"*":
         tries = ()  # OPTIONS * asks about the server, not about a path (RFC 9110 §9.3.7)
-    path, readings = split_path(head.target.partition(b"?")[0])
+    path, readings = split_path(head.path)
     facts.path = path
     facts.parts = parts = path[1:].split("/")
     identify(facts, generation.account_sources, generation.region_sources, trace)

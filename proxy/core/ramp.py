@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from proxy.core.bucketing import MOST_WEIGHT, bucket_of_value, ramp
+from proxy.core.facts import Facts
 
 Placed = tuple[Any, int | None]
 """(variant or None for the default, the bucket where there is one)."""
@@ -35,13 +36,13 @@ def lower_fractional(
             return NOWHERE
         by: Any
         if isinstance(values[0], list):
-            key = data.value("targetingKey") if hasattr(data, "in_segment") else None
+            key = data.key if isinstance(data, Facts) else None
             if not isinstance(key, str) or not key:
                 return NOWHERE
             by = [flag, key]
         else:
             by = values.pop(0)
-            if by is None or (needs is not None and not (hasattr(data, "in_segment") and data.value(needs))):
+            if by is None or (needs is not None and not (isinstance(data, Facts) and data.value(needs))):
                 return NOWHERE
         shares = _shares(values)
         total = sum(weight for _, weight in shares) if shares else 0
@@ -77,7 +78,7 @@ def _shorthand(shares: list[tuple[Any, int]], flag: str) -> Callable[[Any], Plac
     place_of = ramp(flag)
 
     def place(data: Any) -> Placed:
-        key = data.value("targetingKey") if hasattr(data, "in_segment") else None
+        key = data.key if isinstance(data, Facts) else None
         return _pick(shares, place_of(key, total)) if key else NOWHERE
 
     return place

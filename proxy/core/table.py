@@ -20,8 +20,8 @@ _HEAD: Final = struct.Struct("<8sII")
 _ENTRY: Final = struct.Struct("<HH")
 _LONGEST: Final = 0xFFFF  # bytes, of a key as of a value
 
-_hash = mmh3.hash
-_sizes = _ENTRY.unpack_from
+_hash: Final = mmh3.hash
+_sizes: Final = _ENTRY.unpack_from
 
 
 class DamagedTable(ValueError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.identity import cookie_values
+from proxy.core.cookies import cookie_values
 from proxy.core.signed import Purpose, Signer, SigningKey, Token
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.core.facts import Facts
 
 VISITOR_COOKIE: Final = b"strangler-visitor"
+_NAME: Final = VISITOR_COOKIE.decode("latin-1")
 
 _MOST_READ: Final = 2  # of one name: a neighbour's domain may set a cookie too (RFC 6265 §8.6), but not make us work
 
@@ -55,7 +56,7 @@ class Visitors:
         """Fill in the visitor of a request without an account."""
         now_s = facts.generation.now_s()
         told = "none"
-        for raw in cookie_values(facts.head, VISITOR_COOKIE)[:_MOST_READ]:
+        for raw in cookie_values(facts.head, _NAME)[:_MOST_READ]:
             found = self._signer.verify(raw, now_s)
             if isinstance(found, Token):
                 renew = found.renew or 2 * (found.until_s - now_s) < self._lasts_s

@@ -159,7 +159,7 @@ class ClientConnection(ClientEnds):
         try:
             if at > limits.head_bytes:
                 raise TooLarge("the head is too long", Limit.HEAD, 431)
-            if data.find(b"\r\n", 0, limits.request_line_bytes) < 0:
+            if at > limits.request_line_bytes and data.find(b"\r\n", 0, limits.request_line_bytes) < 0:
                 raise TooLarge("the request line is too long", Limit.REQUEST_LINE, 414)
             head = read_request_head(data[:at], limits.header_count)
         except BadMessage as bad:

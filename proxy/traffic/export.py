@@ -172,7 +172,7 @@ class Spans:
                 generation=exchange.wiring.generation.number,
                 request_id=exchange.request_id,
                 method=head.method,
-                path=head.target.partition(b"?")[0],
+                path=head.path,
                 scheme=exchange.scheme,
                 minor=head.minor,
                 status=exchange.status,

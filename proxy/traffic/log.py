@@ -35,6 +35,8 @@ _LINES_AT_ONCE: Final = 512  # to a file: some 200 KiB a write
 _CLOSING_S: Final = 2.0
 _KEPT: Final = 8192
 _MILLISECONDS: Final = tuple(f"{ms:03d}" for ms in range(1_000))
+# A path of plain octets is its own JSON text and its own translation.
+_PLAIN: Final = bytes(i if 0x20 <= i < 0x7F and i not in b'"\\' else 0x3F for i in range(256))
 _NOWHERE: Final = '"area":null,"route":null,"backend":null,"reason":null'
 
 
@@ -109,8 +111,7 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        # Not `in`: for bytes it raises and drops an exception first (0.3 µs).
-        plain = len(path) <= PATH_CHARS and path.isascii() and path.find(b'"') < 0 and path.find(b"\\") < 0
+        plain = len(path) <= PATH_CHARS and path.translate(_PLAIN) == path
         broken = "null" if fault is None else f'"{fault}"'
         if decision is None:
             where, account, bucket = _NOWHERE, "null", "null"

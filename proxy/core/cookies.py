@@ -1,0 +1,48 @@
+"""Cookies of a request, as the proxy reads them: as text, octets as Latin-1.
+
+Why as text: compiled, a `str` is searched and cut by one call in C, `bytes` by a method that is looked up and reads its arguments,
+at five times the price; and most requests carry cookies, several of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from proxy.core.message import RequestHead
+
+_BLANKS: Final = (" ", "\t")  # of controls a head has only tabs
+
+
+def cookie_values(head: RequestHead, name: str) -> list[bytes]:
+    """Every value of a cookie, trimmed, surrounding quotes removed (RFC 6265 §4.2.1, read leniently).
+
+    Args:
+        head: the request's.
+        name: the cookie's, its octets as Latin-1: compiled, text is searched and cut at a fifth of what bytes cost.
+    """
+    values: list[bytes] = []
+    for line in head.all(b"cookie"):
+        text = line.decode("latin-1")
+        if name not in text:
+            continue  # most requests carry cookies, few carry this one
+        for piece in text.split(";"):
+            if name not in piece:
+                continue
+            key, _, value = piece.partition("=")
+            if _trimmed(key) == name:
+                value = _trimmed(value)
+                quoted = len(value) > 1 and value.startswith('"') and value.endswith('"')
+                values.append((value[1:-1] if quoted else value).encode("latin-1"))
+    return values
+
+
+def _trimmed(text: str) -> str:
+    """Without white space around it. Most pieces have one space in front, or none."""
+    text = text.removeprefix(" ")
+    return text.strip(" \t") if text.startswith(_BLANKS) or text.endswith(_BLANKS) else text
+
+
+def octets_as_text(name: str) -> str:
+    """A cookie's name as `cookie_values` wants it."""
+    return name.encode().decode("latin-1")
