@@ -180,6 +180,21 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield from _table(
+        ("BACKEND", "IN FLIGHT", "AT MOST", "WAITING", "NO PLACE"),
+        [
+            (
+                one["name"],
+                str(one["in_flight"]),
+                str(one["max_in_flight"] or "any"),
+                str(one["waiting"]),
+                str(one["no_place"]),
+            )
+            for one in report["backends"]
+        ],
+        right={1, 2, 3, 4},
+    )
+    yield ""
+    yield from _table(
         ("BACKEND", "ENDPOINT", "PROBES", "WORKERS"),
         [(one["backend"], one["url"], one["probes"], _beliefs(one["held_off"])) for one in report["endpoints"]],
         right=set(),

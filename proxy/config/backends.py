@@ -19,6 +19,7 @@ from proxy.config.limits import BACKEND_MIN_RATE
 from proxy.config.listener import draft_backend_tls
 from proxy.config.names import OWN_HEADERS, check_header, place
 from proxy.config.problems import Report, quoted
+from proxy.config.queueing import QUEUE_KEY, draft_queue
 from proxy.config.shapes import (
     ANSWER_HEADERS_KEY,
     BACKEND_HEADERS,
@@ -79,6 +80,7 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         total_s=None if total_s is None or math.isinf(total_s) else total_s,
         min_rate_bytes=defaults.min_rate_bytes if min_rate is None else min_rate,
         max_in_flight=fields[MAX_IN_FLIGHT],
+        queue=draft_queue(fields[QUEUE_KEY]),
         care=draft_care(fields[ENDPOINTS_KEY]),
         health=_probe(fields, report),
         headers_remove=remove,

@@ -30,6 +30,7 @@ from proxy.config.nodes import Node, Sequence
 from proxy.config.observing import METRICS, METRICS_KEY, TRACING, TRACING_KEY
 from proxy.config.patience import AREA_TIMEOUT, AREA_TOTAL, ROUTE_TIMEOUT, ROUTE_TOTAL
 from proxy.config.quantities import Duration, Whole
+from proxy.config.queueing import QUEUE, QUEUE_KEY
 from proxy.config.rates import AREA_RATE_KEY, AREA_RATES, RATE, RATE_KEY
 from proxy.config.shapes_edges import BACKEND_TLS, ERROR_PAGES, LISTENER, SHAPES_OF_EDGES
 from proxy.config.signing import SIGNING, SIGNING_KEY, VISITOR_DAYS, VISITORS
@@ -74,7 +75,7 @@ MAX_IN_FLIGHT = Key(
     name="max_in_flight",
     kind=Whole(1, 1_000_000),
     default="no limit",
-    meaning="Exchanges under way at once, per node; more are answered 503. A worker gets its part, rounded up.",
+    meaning="Exchanges under way at once, per node; more wait (`queue`). A worker gets its part, rounded up.",
 )
 TOLD_HOST = Key(
     name="host",
@@ -92,7 +93,7 @@ TLS = Key(
 BACKEND: Final = Shape(
     "backends.*",
     (
-        *(URL, TIMEOUT, CONNECT, TOTAL, BACKEND_MIN_RATE, HEALTH, MAX_IN_FLIGHT, TOLD_HOST),
+        *(URL, TIMEOUT, CONNECT, TOTAL, BACKEND_MIN_RATE, HEALTH, MAX_IN_FLIGHT, QUEUE_KEY, TOLD_HOST),
         *(BACKEND_HEADERS, ANSWER_HEADERS_KEY, TLS, ENDPOINTS_KEY),
     ),
 )
@@ -378,7 +379,8 @@ MAIN: Final = Shape(
 INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere=(key.name for key in MAIN.keys))
 
 SHAPES: Final = (
-    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, IDENTITY, SIGNING, FORWARDING, ACCOUNTS),
+    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, QUEUE),
+    *(IDENTITY, SIGNING, FORWARDING, ACCOUNTS),
     *(SEGMENT, COOKIES, TRACING, METRICS, LIMITS, RATE, AREA, AREA_RATES, ROUTE, REWRITE),
     *SHAPES_OF_EDGES,
 )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy.control.backends import BackendLine, backend_lines
 from proxy.control.freezes import FreezeLine, Freezer
 from proxy.control.journal import Behind, Journal
 from proxy.control.lateness import Lateness
@@ -83,6 +84,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ops: str
     control_starts: int
     workers: tuple[WorkerLine, ...]
+    backends: tuple[BackendLine, ...]
     endpoints: tuple[EndpointLine, ...]
     areas: tuple[AreaLine, ...]
     otherwise: str
@@ -162,6 +164,7 @@ class Reporter:
             ops="" if roster is None else roster.ops,
             control_starts=0 if roster is None else roster.control_starts,
             workers=self._worker_lines(),
+            backends=() if plan is None else backend_lines(plan.backends, self._telemetry.sums()),
             endpoints=() if plan is None else self._endpoint_lines(plan),
             areas=()
             if plan is None

@@ -58,11 +58,16 @@ class Telemetry:
 
     def metrics(self) -> str:
         """The Prometheus text."""
-        return render([*self._levels(), *self._sums().items()])
+        return render([*self._levels(), *self.sums().items()])
 
     def requests(self) -> tuple[ByArea, ByArea]:
         """Requests since the supervisor started: all of them, and those that were answered 5xx."""
-        return requests_by_area(self._sums())
+        return requests_by_area(self.sums())
+
+    def sums(self) -> dict[str, int]:
+        """Every series, summed over all processes."""
+        living = self._living()
+        return sum_pages([(self._own, True), *((page, slot in living) for slot, page in enumerate(self._slots))])
 
     def beliefs(self) -> dict[tuple[str, str], dict[int, str]]:
         """For each endpoint (backend, URL) that a living worker holds requests off: by slot, why."""
@@ -76,10 +81,6 @@ class Telemetry:
 
     def _living(self) -> set[int]:
         return {worker.slot for worker in self._publisher.workers() if worker.pid}
-
-    def _sums(self) -> dict[str, int]:
-        living = self._living()
-        return sum_pages([(self._own, True), *((page, slot in living) for slot, page in enumerate(self._slots))])
 
     def _levels(self) -> Iterator[tuple[str, int]]:
         posted = self._publisher.posted

@@ -82,6 +82,25 @@ METRICS: Final[tuple[Metric, ...]] = (
     ),
     Metric("strangler_backend_connections_open", "gauge", ("backend",), "Connections to a backend."),
     Metric(
+        "strangler_backend_in_flight",
+        "gauge",
+        ("backend",),
+        "Exchanges that hold a place of `max_in_flight`, or would if there were one.",
+    ),
+    Metric("strangler_queue_waiting", "gauge", ("backend",), "Requests that wait for a place of `max_in_flight`."),
+    Metric(
+        "strangler_queue_wait_us",
+        "histogram",
+        ("backend",),
+        "Microseconds that requests waited for a place, whether they got it or not; those that got it at once aren't here.",
+    ),
+    Metric(
+        "strangler_queue_refused_total",
+        "counter",
+        ("backend", "why"),
+        "Requests that got no place: the queue was full, their account had too many in it, or it took too long (late).",
+    ),
+    Metric(
         "strangler_endpoint_held_off",
         "gauge",
         ("backend", "endpoint", "why"),

@@ -1,4 +1,6 @@
-"""How a backend is reached, as parts of a plan: for how long it is waited for, when an endpoint of it is left out."""
+"""How a backend is reached, as parts of a plan: for how long it is waited for, when an endpoint of it is left out,
+who waits while it is full.
+"""
 
 from __future__ import annotations
 
@@ -33,3 +35,11 @@ class Probe(_Part, frozen=True, kw_only=True):
     timeout_s: float = 2.0
     unhealthy_after: int = 3  # probes in a row that failed
     healthy_after: int = 2  # and that didn't, since it was unhealthy
+
+
+class QueueCare(_Part, frozen=True, kw_only=True):
+    """Who waits for a place at a backend whose `max_in_flight` is reached (`proxy.core.fairqueue`). Counts are per node."""
+
+    most: int = 1024  # 0: nobody, all are refused at once
+    most_of_account: int = 0  # 0: a quarter of `most`
+    wait_s: float = 1.0

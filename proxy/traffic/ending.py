@@ -15,6 +15,7 @@ from proxy.core.decision import Decision
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
 from proxy.core.message import RequestHead
 from proxy.core.tracecontext import context_of
+from proxy.traffic.loan import NOT_LENT
 from proxy.traffic.pace import Paces
 from proxy.traffic.refusal import RETRY_AFTER_S, last_hop, refusal
 
@@ -113,7 +114,7 @@ class Ending:
         self._download: Relay | None = None  # None: the answer's head has not come, or it came whole
         self.fault: Fault | None = None
         self._keep_alive = head.keep_alive
-        self._lent = False
+        self._lent = NOT_LENT
         self._replay: bytes | None = b""  # of the body, sent so far; None: too much of it to be sent again
         self._interim = 0
         self.sent = 0
@@ -304,7 +305,5 @@ class Ending:
             client.exchange_over(self, keep_alive=self._keep_alive)
 
     def _return_loan(self) -> None:
-        if self._lent:
-            self._lent = False
-            self._endpoint.in_flight -= 1
-            self._outlet.pool.load.in_flight -= 1
+        """Give back what it holds of a backend, if it holds anything."""
+        raise NotImplementedError

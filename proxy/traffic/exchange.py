@@ -28,33 +28,30 @@ from proxy.core.limits import Limit
 from proxy.core.message import CHUNKED, NO_BODY, RequestHead
 from proxy.core.override import override
 from proxy.core.rewrite import forward_target
-from proxy.traffic.answer import Answering
 from proxy.traffic.ending import SAFE
 from proxy.traffic.limits import WATER_BYTES
+from proxy.traffic.loan import LENT
 from proxy.traffic.tracing import with_trace
+from proxy.traffic.waiting import Waiting
 
 if TYPE_CHECKING:
-    from proxy.core.covering import LiveLatch
     from proxy.core.decision import Decision
-    from proxy.core.freeze import LiveFreeze
     from proxy.traffic.backend import BackendConnection
     from proxy.traffic.client import ClientConnection
     from proxy.traffic.endpoint import Endpoint
     from proxy.traffic.server import Traffic
     from proxy.traffic.tracing import Tracer
-    from proxy.traffic.wiring import Wiring
+    from proxy.traffic.wiring import Outlet, Wiring
 
 IDEMPOTENT: Final = SAFE | {b"PUT", b"DELETE"}
 """Methods that may be sent a second time (RFC 9110 §9.2.2)."""
 
 
-class Exchange(Answering):
+class Exchange(Waiting):
     """One request and its answer."""
 
-    __slots__ = ("_freezes", "_latch", "_message", "_tried", "_waiting")
+    __slots__ = ("_message", "_tried", "_waiting")
 
-    _latch: LiveLatch  # as it was when it was decided
-    _freezes: tuple[LiveFreeze, ...]  # likewise
     _message: bytes  # the head as the backend is to get it
 
     def __init__(
@@ -147,23 +144,27 @@ class Exchange(Answering):
         ):
             self._refuse(excess.fault, retry_after_s=excess.retry_after_s)
             return
+        load = outlet.pool.load
+        if load.in_flight < load.ceiling or self._find_place(load):
+            self._lend(outlet)
+
+    @override
+    def _lend(self, outlet: Outlet) -> None:
+        traffic = self.traffic
         pool = outlet.pool
-        if pool.full:
-            self._refuse(Fault(outlet.party, Stage.CONNECT, Kind.BUSY))
-            return
         endpoint = pool.choose(traffic.tick)
         assert endpoint is not None  # every backend has one, and none has been tried
         pool.load.in_flight += 1
         endpoint.in_flight += 1
         self._endpoint = endpoint
-        self._lent = True
+        self._lent = LENT
         if outlet.authorities is not None:
             self._message = outlet.tell_host(self._message, endpoint)
         connection = endpoint.take()
         if connection is None:
             pool.connect(endpoint, self)
         else:
-            traffic.telemetry.reused(decision.backend)
+            traffic.telemetry.reused(outlet.backend)
             self._send(connection)
 
     def _trace(self, tracer: Tracer) -> None:
@@ -224,13 +225,8 @@ class Exchange(Answering):
         else:
             self._send(connection)
 
-    @property
-    def _overtaken(self) -> bool:
-        """Whether latch or freezes changed since it was decided."""
-        return self.traffic.latch() is not self._latch or self.traffic.freezes is not self._freezes
-
+    @override
     def _decide_anew(self) -> None:
-        """Latch or freezes changed during a wait; nothing has begun anywhere, so the present generation decides."""
         self._return_loan()
         self._tried = ()
         self.wiring = self.traffic.wiring

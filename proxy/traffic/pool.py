@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.core.plan import BackendSpec
     from proxy.traffic.endpoint import Endpoint
     from proxy.traffic.exchange import Exchange
+    from proxy.traffic.load import Load
 
 _MARGIN_S: Final = 60.0  # above our own deadline, which is the one that ends a handshake
 _SHUTDOWN_S: Final = 5.0  # for a backend to answer our close_notify, as long as for a client
@@ -40,15 +41,6 @@ _DRAWS: Final = (
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
-class Load:
-    """How many exchanges a backend has in flight on this worker."""
-
-    __slots__ = ("in_flight",)
-
-    def __init__(self) -> None:
-        self.in_flight = 0
-
-
 class Pool:
     """The endpoints of one backend, as one generation names them.
 
@@ -56,7 +48,6 @@ class Pool:
         spec: how the backend is reached.
         endpoints: in the order of the plan.
         load: the backend's.
-        share_of_node: how many workers share `max_in_flight`.
         tasks: where the tasks that connect are kept until they are over.
     """
 
@@ -67,7 +58,6 @@ class Pool:
         "_tasks",
         "bytes_a_tick",
         "deadlines",
-        "limit",
         "load",
     )
 
@@ -77,7 +67,6 @@ class Pool:
         endpoints: Sequence[Endpoint],
         load: Load,
         *,
-        share_of_node: int,
         tasks: set[asyncio.Task[None]],
     ) -> None:
         self._endpoints = tuple(endpoints)
@@ -87,14 +76,8 @@ class Pool:
         self._draw = random.getrandbits(16)
         self._tasks = tasks
         self.load = load
-        self.limit = None if spec.max_in_flight is None else -(-spec.max_in_flight // share_of_node)
         self.bytes_a_tick = spec.min_rate_bytes * TICK_S
         self.deadlines = Deadlines(spec.timeout_s, spec.total_s)
-
-    @property
-    def full(self) -> bool:
-        """Whether as many requests are in flight as are allowed."""
-        return self.limit is not None and self.load.in_flight >= self.limit
 
     def choose(self, tick: int, tried: Sequence[Endpoint] = ()) -> Endpoint | None:
         """The endpoint that is asked; None when all have been tried."""

@@ -28,8 +28,9 @@ from proxy.traffic.headless import turn_away
 from proxy.traffic.lasting import Lasting
 from proxy.traffic.leaks import Leaks
 from proxy.traffic.limits import GREET_S, TICK_S, ticks
+from proxy.traffic.load import Load
 from proxy.traffic.observers import Observe, Observers
-from proxy.traffic.pool import Load, Pool
+from proxy.traffic.pool import Pool
 from proxy.traffic.telemetry import Telemetry
 from proxy.traffic.tls import PLAIN, BackendContext, Credentials
 from proxy.traffic.tunnel import Tunnel
@@ -110,7 +111,7 @@ class Traffic:
         self._clients = Crowd(share_of_node=share_of_node)
         self._endpoints: dict[tuple[Backend, str, BackendContext | None], Endpoint] = {}
         self._unhealthy: frozenset[str] = frozenset()
-        self._loads = {backend: Load() for backend in Backend}
+        self._loads = {backend: Load(backend, self.telemetry) for backend in Backend}
         self._tasks: set[asyncio.Task[None]] = set()
         self.doors = Doors(self)
         self._timer: asyncio.TimerHandle | None = None
@@ -139,7 +140,6 @@ class Traffic:
                 spec,
                 [endpoints[name] for name in names],
                 self._loads[backend],
-                share_of_node=self._share_of_node,
                 tasks=self._tasks,
             )
         self.wiring = Wiring(generation, pools, self._leaks, self._caps)
@@ -149,6 +149,8 @@ class Traffic:
             self.heed_probes(self._unhealthy)
         for endpoint in gone:
             endpoint.retire()
+        for backend, load in self._loads.items():
+            load.obey(generation.backends[backend], share_of_node=self._share_of_node)
         self.credentials = credentials
         self.doors.obey(Terms(generation.listener, credentials))
         self._obey(generation.settings.limits)
@@ -176,8 +178,10 @@ class Traffic:
             endpoint.probed(self.tick, healthy=endpoint_name(endpoint.backend, endpoint.url) not in unhealthy)
 
     def latch_changed(self) -> None:
-        """Another latch is in force: recall what lasts on new and is covered now."""
+        """Another latch is in force: recall what lasts on new and is covered now; who waits for new goes to legacy."""
         self.lasting.look()
+        for load in self._loads.values():
+            load.reconsider()
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept from an inherited listening socket; `drain` closes it, since an open one keeps on queueing."""
@@ -388,6 +392,8 @@ class Traffic:
             endpoint.close_idle(tick - self._backend_idle_ticks)
             if endpoint.minded:
                 endpoint.look(tick)
+        for load in self._loads.values():
+            load.sweep()
         self._flush()
 
     def _flush(self) -> None:

@@ -51,6 +51,9 @@ class Telemetry:
         self._opened = {b: series(f'strangler_backend_connections_opened_total{{backend="{b}"}}') for b in Backend}
         self._reused = {b: series(f'strangler_backend_connections_reused_total{{backend="{b}"}}') for b in Backend}
         self._open = {b: series(f'strangler_backend_connections_open{{backend="{b}"}}') for b in Backend}
+        self._loads = {b: series(f'strangler_backend_in_flight{{backend="{b}"}}') for b in Backend}
+        self._waiting = {b: series(f'strangler_queue_waiting{{backend="{b}"}}') for b in Backend}
+        self._queues = {b: Histogram(counters, "strangler_queue_wait_us", b) for b in Backend}
         self._clients = series("strangler_client_connections_open")
         self._accepted = series("strangler_client_connections_total")
         self._in_flight = series("strangler_requests_in_flight")
@@ -74,6 +77,20 @@ class Telemetry:
     def connect_took(self, backend: Backend, us: int) -> None:
         """A connection to a backend was made, in so many microseconds."""
         self._connects[backend].add(us)
+
+    def load(self, backend: Backend, *, in_flight: int, waiting: int) -> None:
+        """What a backend has in flight, and how many wait for it; told once a tick."""
+        self._cells[self._loads[backend]] = in_flight
+        self._cells[self._waiting[backend]] = waiting
+
+    def queue_left(self, backend: Backend, us: int) -> None:
+        """An exchange waited so long for a place, whether it got it or not."""
+        self._queues[backend].add(us)
+
+    def queue_refused(self, backend: Backend, why: str) -> None:
+        """An exchange got no place: `full`, `too_many` of its account, or `late`."""
+        name = f'strangler_queue_refused_total{{backend="{backend}",why="{why}"}}'
+        self._cells[self._counters.series(name)] += 1
 
     def ejected(self, backend: Backend) -> None:
         """An endpoint is left out because of what it left unanswered."""
@@ -244,3 +261,4 @@ class Telemetry:
         for backend in Backend:
             self._timings[backend].flush()
             self._connects[backend].flush()
+            self._queues[backend].flush()

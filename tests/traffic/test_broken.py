@@ -14,6 +14,7 @@ import pytest
 
 from proxy.core import message
 from proxy.core.limits import Limits
+from proxy.core.reaching import QueueCare
 from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.wire import Node, RawBackend, Wire, eventually, full_backlog
 
@@ -349,7 +350,7 @@ def test_bytes_behind_an_answer_are_not_taken_for_the_next_one(node: Node, legac
 
 
 def test_a_full_backend_is_told_with_when_to_come_back(start: Callable[..., Node], legacy: RawBackend) -> None:
-    node = start(legacy_options={"max_in_flight": 3}, share=2)
+    node = start(legacy_options={"max_in_flight": 3, "queue": QueueCare(most=0)}, share=2)
     with node.client() as first, node.client() as second, node.client() as third:
         first.send(GET)
         second.send(GET)

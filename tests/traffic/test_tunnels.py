@@ -15,6 +15,7 @@ from proxy.core.latch import Entry, Scope
 from proxy.core.limits import Limits
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Identity, Route, Segment, Source
+from proxy.core.reaching import QueueCare
 from proxy.core.websocket import accept
 from tests.traffic.test_leaving import FLAT_BYTES, fill
 from tests.traffic.wire import Node, RawBackend, Wire, a_plan, build, eventually
@@ -298,7 +299,7 @@ def test_a_backend_that_closes_is_no_fault_and_one_that_breaks_is(node: Node, le
 def test_a_tunnel_counts_as_in_flight_and_in_a_gauge_of_its_own_and_not_as_slow(
     start: Callable[..., Node], new: RawBackend
 ) -> None:
-    node = start(new_options={"max_in_flight": 1})
+    node = start(new_options={"max_in_flight": 1, "queue": QueueCare(most=0)})
     gauge = 'strangler_tunnels_open{area="moved",backend="new"}'
     with tunnel(node, new, b"/new/chat") as (client, server):
         assert node.count(gauge) == 1

@@ -1,0 +1,50 @@
+"""The two systems as a whole, for `status`: what each has in flight, and who waits for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from proxy.core.plan import BackendSpec
+
+_LOAD: Final = re.compile(
+    r'strangler_(backend_in_flight|queue_waiting|queue_refused_total)\{backend="(\w+)"(?:,why="\w+")?\}'
+)
+
+
+class BackendLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two systems.
+
+    Attributes:
+        in_flight: exchanges that hold a place, on all workers.
+        max_in_flight: None: no limit.
+        waiting: requests that wait for a place.
+        no_place: requests that got none, since the proxy started.
+    """
+
+    name: str
+    in_flight: int
+    max_in_flight: int | None
+    waiting: int
+    no_place: int
+
+
+def backend_lines(specs: Iterable[BackendSpec], sums: Mapping[str, int]) -> tuple[BackendLine, ...]:
+    """Each backend, by what the workers counted."""
+    found: dict[tuple[str, str], int] = {}
+    for name, value in sums.items():
+        if (load := _LOAD.fullmatch(name)) is not None:
+            found[load[1], load[2]] = found.get((load[1], load[2]), 0) + value
+    return tuple(
+        BackendLine(
+            name=spec.name.value,
+            in_flight=found.get(("backend_in_flight", spec.name.value), 0),
+            max_in_flight=spec.max_in_flight,
+            waiting=found.get(("queue_waiting", spec.name.value), 0),
+            no_place=found.get(("queue_refused_total", spec.name.value), 0),
+        )
+        for spec in specs
+    )

@@ -1,0 +1,10 @@
+"""What an exchange holds of a backend."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Plain numbers: looked at for every exchange, and compiled these are compared faster than members of an enum.
+NOT_LENT: Final = 0  # nothing
+LENT: Final = 1  # an endpoint, and a place in the backend's load
+IN_LINE: Final = 2  # a place in the backend's queue

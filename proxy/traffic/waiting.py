@@ -1,0 +1,111 @@
+"""An exchange that may not begin yet, as its backend has as much in flight as it may have.
+
+Nothing has reached a backend meanwhile. So a client that leaves has asked nothing, and latch and freezes are looked at again
+when the wait is over. Of a body as much is read as before any connection is there (`WATER_BYTES`): small ones come whole, and
+whoever hangs up is noticed. WebSockets wait like anybody else: nothing of them is special before their 101, and a tunnel holds
+its place as long as it lasts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
+from proxy.core.override import override
+from proxy.traffic.answer import Answering
+from proxy.traffic.crowd import site_of
+from proxy.traffic.loan import IN_LINE, NOT_LENT
+
+if TYPE_CHECKING:
+    from proxy.core.covering import LiveLatch
+    from proxy.core.freeze import LiveFreeze
+    from proxy.traffic.load import Load
+    from proxy.traffic.wiring import Outlet
+
+
+class Waiting(Answering):
+    """One request and its answer, as far as its way to a place at the backend is concerned."""
+
+    __slots__ = ("_freezes", "_latch")
+
+    _latch: LiveLatch  # as it was when it was decided
+    _freezes: tuple[LiveFreeze, ...]  # likewise
+
+    def _lend(self, outlet: Outlet) -> None:
+        """Take a place and an endpoint, and send or wait for a connection."""
+        raise NotImplementedError
+
+    def _decide_anew(self) -> None:
+        """Latch or freezes changed during a wait; nothing has begun anywhere, so the present generation decides."""
+        raise NotImplementedError
+
+    @property
+    def _overtaken(self) -> bool:
+        """Whether latch or freezes changed since it was decided."""
+        return self.traffic.latch() is not self._latch or self.traffic.freezes is not self._freezes
+
+    def _find_place(self, load: Load) -> bool:
+        """Whether it may begin now; else it waits, or was refused."""
+        decision = self.decision
+        account = None if decision is None else decision.account
+        # The two kinds can't meet: no account has a line end in it.
+        may_begin = load.ask(self, f"\n{site_of(self._address)}" if account is None else account)
+        if may_begin:
+            return True
+        if may_begin is None:
+            self._refuse_busy(load)
+        else:
+            self._lent = IN_LINE
+        return False
+
+    @override
+    def _return_loan(self) -> None:
+        lent = self._lent
+        if lent:
+            self._lent = NOT_LENT
+            load = self._outlet.pool.load
+            if lent == IN_LINE:
+                load.leave(self)
+                return
+            self._endpoint.in_flight -= 1
+            load.in_flight -= 1
+            if not load.ceiling:
+                load.returned()
+
+    def admitted(self) -> None:
+        """Its turn has come."""
+        self._lent = NOT_LENT
+        try:
+            if self._overtaken:
+                self._decide_anew()
+            else:
+                self._lend(self._outlet)
+        except Exception:  # noqa: BLE001  the top of a callback: told with its trace, ends this exchange alone
+            self.failed()
+
+    def look_again(self) -> None:
+        """It waits no longer: the present latch decides whether, and for whom, it waits."""
+        self._lent = NOT_LENT
+        try:
+            self._decide_anew()
+        except Exception:  # noqa: BLE001  see `admitted`
+            self.failed()
+
+    def waited_in_vain(self) -> None:
+        """Its turn didn't come in time."""
+        self._refuse_busy(self._outlet.pool.load)
+
+    def _refuse_busy(self, load: Load) -> None:
+        busy = Fault(self._outlet.party, Stage.CONNECT, Kind.BUSY)
+        self._refuse(busy, retry_after_s=load.retry_after_s)
+
+    @override
+    def client_left(self) -> None:
+        """The client hung up before the answer was complete."""
+        if self._lent != IN_LINE:
+            super().client_left()
+            return
+        self.client = None
+        self.fault = Fault(Party.CLIENT, Stage.REQUEST, Kind.LEFT)
+        self.status = CLIENT_LEFT
+        self._end()
