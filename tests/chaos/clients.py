@@ -1,0 +1,235 @@
+"""What clients do wrong, one row each."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.row import Row, Seen
+from tests.chaos.scripted import OK, hold, sends, well
+from tests.chaos.stage import ANEW, BEFORE, GET, GOES_ON, POST, read, stage
+from tests.traffic.wire import Wire, eventually
+
+_FAULTS: Final = 'strangler_faults_total{{party="client",stage="{}",kind="{}",backend="legacy"}}'
+_LIMIT: Final = 'strangler_limits_reached_total{{limit="{}"}}'
+_GONE: Final = "— (it has left)"
+_BIG: Final = 32 << 20  # more than kernel buffers on loopback and the proxy hold together
+
+
+def counted(stage_: str, kind: str) -> str:
+    return _FAULTS.format(stage_, kind)
+
+
+def sending(*pieces: bytes) -> Callable[[Row, Path], Seen]:
+    """A client that sends something wrong, and reads what it is told."""
+
+    def scene(row: Row, directory: Path) -> Seen:
+        with stage(row, directory) as on:
+            on.endpoint()
+            on.start()
+            client = on.client()
+            client.send(*pieces)
+            return on.seen(read(client), client)
+
+    return scene
+
+
+def _leaves_in_its_head(row: Row, directory: Path) -> Seen:
+    with stage(row, directory) as on:
+        on.endpoint()
+        on.start()
+        client = on.client()
+        client.send(b"GET /x HTTP/1.1\r\nHo")
+        client.leave()
+        return on.seen(_GONE)
+
+
+def _leaves_in_its_body(row: Row, directory: Path) -> Seen:
+    with stage(row, directory) as on:
+        endpoint = on.endpoint()
+        on.start()
+        client = on.client()
+        client.send(b"POST /x HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        eventually(lambda: endpoint.reading == 1, "it arrives")
+        client.leave()
+        return on.seen(_GONE)
+
+
+def _leaves_unanswered(request: bytes, end: Callable[[Wire], None]) -> Callable[[Row, Path], Seen]:
+    def scene(row: Row, directory: Path) -> Seen:
+        with stage(row, directory) as on:
+            done: list[str] = []
+
+            def waits(wire: Wire) -> None:
+                if request == GET:
+                    done.append(wire.ends())
+                else:
+                    eventually(lambda: on.node.do(lambda: len(on.node.traffic.orphans)) == 1, "the client is missed")
+                    wire.send(OK)
+                    endpoint.behave = well
+
+            endpoint = on.endpoint(waits)
+            on.start()
+            client = on.client()
+            client.send(request)
+            eventually(lambda: len(endpoint.arrived), "it arrives")
+            end(client)
+            if request == GET:
+                eventually(lambda: done, "it is cancelled")
+                endpoint.behave = well
+            return on.seen(_GONE)
+
+    return scene
+
+
+def _leaves_in_the_answer(row: Row, directory: Path) -> Seen:
+    with stage(row, directory) as on:
+        endpoint = on.endpoint(sends(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", then=hold))
+        on.start()
+        client = on.client()
+        client.send(GET)
+        client.until(b"half")
+        client.leave()
+        endpoint.behave = well
+        return on.seen(_GONE)
+
+
+def _never_reads(row: Row, directory: Path) -> Seen:
+    with stage(row, directory) as on:
+        endpoint = on.endpoint(sends(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % _BIG, bytes(_BIG)))
+        node = on.start()
+        client = on.client(receive_bytes=4096)
+        client.send(GET)
+        eventually(lambda: endpoint.arrived, "it is asked")
+        eventually(lambda: node.do(lambda: node.traffic.in_flight) == 0, "it is given up")
+        endpoint.behave = well
+        return on.seen(read(client))
+
+
+def _never_asks(row: Row, directory: Path) -> Seen:
+    with stage(row, directory) as on:
+        on.endpoint()
+        on.start()
+        client = on.client()
+        return on.seen(read(client), client)
+
+
+def _floods(row: Row, directory: Path) -> Seen:
+    """Connections of one address, two more than it may have."""
+    with stage(row, directory) as on:
+        on.endpoint()
+        node = on.start()
+        crowd = [on.client() for _ in range(2)]
+        for one in crowd:
+            one.send(BEFORE)
+            assert read(one) == "200"
+        extra = on.client()
+        extra.send(GET)
+        told = read(extra)
+        for one in (*crowd, extra):
+            one.leave()
+        eventually(lambda: node.do(lambda: len(node.traffic._clients)) == 0, "they have left")
+        return on.seen(told)
+
+
+def _crowds(row: Row, directory: Path) -> Seen:
+    """More connections than all places: those that are idle make room, newcomers wait and are served."""
+    with stage(row, directory) as on:
+        on.endpoint()
+        on.start()
+        crowd = [on.client() for _ in range(4)]
+        for one in crowd:
+            one.send(BEFORE)
+            assert read(one) == "200"
+        newcomer = on.client()
+        newcomer.send(GET)
+        return on.seen(read(newcomer), newcomer)
+
+
+def _idle_tunnel(row: Row, directory: Path) -> Seen:
+    key = b"dGhlIHNhbXBsZSBub25jZQ=="
+    granted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    with stage(row, directory) as on:
+        endpoint = on.endpoint(sends(granted))
+        on.start()
+        client = on.client()
+        client.send(
+            b"GET /x HTTP/1.1\r\nHost: shop\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        )
+        client.send(b"Sec-WebSocket-Key: ", key, b"\r\n\r\n")
+        assert client.head().startswith(b"HTTP/1.1 101 ")
+        told = f"101, {client.ends()}"
+        endpoint.behave = well
+        return on.seen(told)
+
+
+def _defends_the_log(row: Row, directory: Path) -> Seen:
+    """A client that tries to write a line of its own into the access log."""
+    with stage(row, directory) as on:
+        on.endpoint()
+        on.start()
+        client = on.client()
+        client.send(b'GET /x","status":999,"y":" HTTP/1.1\r\nHost: shop\r\n\r\n')
+        told = read(client)
+        seen = on.seen(told, client)
+        assert [json.loads(json.dumps(line))["status"] for line in on.lines_before_recovery()] == [200]
+        return seen
+
+
+def _half_closes(row: Row, directory: Path) -> Seen:
+    with stage(row, directory) as on:
+        endpoint = on.endpoint(hold)
+        on.start()
+        client = on.client()
+        client.send(GET)
+        eventually(lambda: endpoint.arrived, "it arrives")
+        client.sock.shutdown(socket.SHUT_WR)
+        told = read(client)
+        endpoint.behave = well
+        return on.seen(told)
+
+
+# fmt: off
+ROWS: Final = (
+    Row(id="gone-in-head", fault="a client leaves within its request's head", client=_GONE, backends="nothing", log="",
+        recovers=ANEW, scene=_leaves_in_its_head),
+    Row(id="gone-in-body", fault="a client leaves within its request's body", client=_GONE, backends="1 cut", log="499 client-head-left",
+        metric=counted("head", "left"), recovers=ANEW, scene=_leaves_in_its_body),
+    Row(id="gone-safe", fault="a client leaves before its GET is answered; it is cancelled at the backend", client=_GONE, backends="1 whole", log="499 client-head-left",
+        metric=counted("head", "left"), recovers=ANEW, scene=_leaves_unanswered(GET, Wire.leave)),
+    Row(id="gone-safe-reset", fault="the same, by a reset", client=_GONE, backends="1 whole", log="499 client-head-left",
+        metric=counted("head", "left"), recovers=ANEW, scene=_leaves_unanswered(GET, Wire.reset)),
+    Row(id="gone-unsafe", fault="a client leaves before its POST is answered; it runs to its end", client=_GONE, backends="1 whole", log="499 client-head-left",
+        metric=counted("head", "left"), recovers=ANEW, scene=_leaves_unanswered(POST, Wire.leave)),
+    Row(id="gone-in-answer", fault="a client leaves within its answer", client=_GONE, backends="1 whole", log="499 client-body-left",
+        metric=counted("body", "left"), recovers=ANEW, scene=_leaves_in_the_answer),
+    Row(id="half-closed", fault="a client says that it sends no more before its GET is answered", client="closed", backends="1 whole", log="499 client-head-left",
+        metric=counted("head", "left"), recovers=ANEW, scene=_half_closes),
+    Row(id="client-slow-head", fault="a client doesn't end its request's head", client="408", within="`limits.head_timeout` (60 s)", backends="nothing", log="408 client-head-timeout",
+        metric=_LIMIT.format("head_timeout"), recovers=ANEW, scene=sending(b"GET /x HTTP/1.1\r\nHost: sh")),
+    Row(id="client-slow-body", fault="a client doesn't end its request's body", client="408", within="`limits.body_timeout` (60 s)", backends="1 cut", log="408 client-body-timeout",
+        metric=_LIMIT.format("body_timeout"), recovers=ANEW, scene=sending(b"POST /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\nhalf")),
+    Row(id="client-never-reads", fault="a client takes nothing of its answer", client="200, cut", within="`limits.stall` (60 s)", backends="1 whole", log="200 client-body-timeout",
+        metric=_LIMIT.format("stall"), recovers=ANEW, scene=_never_reads),
+    Row(id="client-idle", fault="a client connects and asks nothing", client="closed", within="`limits.idle` (75 s)", backends="nothing", log="",
+        recovers=ANEW, scene=_never_asks),
+    Row(id="tunnel-idle", fault="nobody says anything in a WebSocket", client="101, closed", within="`limits.tunnel_idle` (1 h)", backends="1 whole", log="101 proxy-body-timeout",
+        metric=_LIMIT.format("tunnel_idle"), recovers=ANEW, scene=_idle_tunnel),
+    Row(id="client-garbage", fault="a client speaks no HTTP", client="400", backends="nothing", log="400 client-head-malformed", metric='kind="malformed"',
+        recovers=ANEW, scene=sending(b"\x16\x03\x01\x02\x00\x01")),
+    Row(id="smuggling", fault="a client sends a request that two readers would understand differently", client="400", backends="nothing", log="400 client-head-malformed",
+        metric='kind="malformed"', recovers=ANEW, scene=sending(b"POST /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+    Row(id="client-huge-head", fault="a client's head has no end", client="431", within="`limits.head` (64 KiB)", backends="nothing", log="431 client-head-too_large",
+        metric=_LIMIT.format("head"), recovers=ANEW, scene=sending(b"GET /x HTTP/1.1\r\nHost: shop\r\nX: ", b"a" * 2000)),
+    Row(id="client-huge-body", fault="a client announces more than it may send", client="413", within="`limits.body` (off)", backends="nothing", log="413 client-body-too_large",
+        metric=_LIMIT.format("body"), recovers=GOES_ON, scene=sending(POST)),
+    Row(id="flood-one", fault="one address opens connection after connection", client="429", within="`limits.connections_per_client` (off)", backends="nothing", log="429 client-connect-busy",
+        says="connections of limits.connections_per_client", metric=_LIMIT.format("connections_per_client"), recovers=ANEW, scene=_floods),
+    Row(id="flood-all", fault="more clients than places; the longest idle make room", client="200", within="`limits.connections` (half of the descriptors)", backends="1 whole", log="200",
+        says="clients are connected or shake hands, as many as limits.connections allows here", metric=_LIMIT.format("connections"), recovers=GOES_ON, scene=_crowds),
+    Row(id="forged-line", fault="a client writes a line of the access log into its path", client="200", backends="1 whole", log="200", recovers=GOES_ON, scene=_defends_the_log),
+)
+# fmt: on

@@ -1,0 +1,15 @@
+"""What the table of faults promises of clients that break."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.clients import ROWS
+from tests.chaos.row import Row
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_a_fault_of_a_client_is_as_the_table_says(row: Row, tmp_path: Path) -> None:
+    assert row.differences(row.scene(row, tmp_path)) == []
