@@ -105,6 +105,7 @@ async def control(assignment: Assignment) -> int:
         lateness=lateness,
         freezer=freezer,
         prober=prober,
+        workers=settings.workers,
     )
     editor = Editor(
         reloader=reloader,

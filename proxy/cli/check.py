@@ -38,6 +38,7 @@ def check(routes: Path, flags: Path, *, as_json: bool) -> None:
     from proxy.config.compile import compile_files
     from proxy.config.files import read_files
     from proxy.config.problems import errors
+    from proxy.core.footprint import footprint
     from proxy.core.plan import encode_plan, plan_name
 
     compiled = compile_files(read_files(routes, flags), today=dt.datetime.now(dt.UTC).date())
@@ -47,6 +48,7 @@ def check(routes: Path, flags: Path, *, as_json: bool) -> None:
         answer = {
             "ok": plan is not None,
             "plan": None if plan is None else plan_name(encode_plan(plan)),
+            "memory": None if plan is None else footprint(plan),
             "complaints": [complaint.data() for complaint in compiled.complaints],
         }
         click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
@@ -65,6 +67,7 @@ def check(routes: Path, flags: Path, *, as_json: bool) -> None:
             )
             told = f"; {_counted(warnings, 'warning')}" if warnings else ""
             click.echo(f"{chr(10) if warnings else ''}ok: {', '.join(counted)}{told}")
+            click.echo(str(footprint(plan)))
     sys.exit(0 if plan is not None else 1)
 
 

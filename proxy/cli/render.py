@@ -178,6 +178,8 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
         ],
         right={1, 2, 3, 4},
     )
+    if report["memory_told"]:
+        yield report["memory_told"]
     yield ""
     yield from _table(
         ("BACKEND", "IN FLIGHT", "AT MOST", "WAITING", "NO PLACE"),

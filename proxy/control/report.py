@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from proxy.control.publish import Publisher, WorkerReport
 from proxy.control.reload import Reloader
 from proxy.control.rollbacks import LatchLine, Rollbacks
 from proxy.control.telemetry import Telemetry
+from proxy.core.footprint import Footprint, footprint
 from proxy.core.plan import Plan
 from proxy.core.status import area_statuses
 
@@ -94,6 +96,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     complaints: tuple[dict[str, str | int], ...]
     complaints_count: int
     trouble: str
+    memory: Footprint | None  # what clients can make the workers take; None: no plan stands
+    memory_told: str  # the same for people
     freezes: tuple[FreezeLine, ...]  # in force
     journal_behind: Behind | None  # events that a failing disk keeps waiting; None: none
 
@@ -112,7 +116,9 @@ class Reporter:
         lateness: Lateness,
         freezer: Freezer,
         prober: Prober,
+        workers: int,
     ) -> None:
+        self._workers = workers
         self._publisher = publisher
         self._reloader = reloader
         self._telemetry = telemetry
@@ -154,6 +160,7 @@ class Reporter:
         requests, failed = self._telemetry.requests()
         plan = standing.plan
         latch = self._latch.line()
+        memory = None if plan is None else footprint(plan, workers=self._workers, descriptors=_descriptors())
         return Report(
             latch=latch,
             ready=ready,
@@ -189,6 +196,8 @@ class Reporter:
             complaints=tuple(one.data() for one in standing.complaints[:_COMPLAINTS_SHOWN]),
             complaints_count=len(standing.complaints),
             trouble=standing.trouble,
+            memory=memory,
+            memory_told="" if memory is None else str(memory),
             freezes=self._freezer.lines(),
             journal_behind=self._journal.behind,
         )
@@ -205,6 +214,12 @@ class Reporter:
 
     def _worker_lines(self) -> tuple[WorkerLine, ...]:
         return tuple(_worker_line(one, late=one.slot in self._lateness.late) for one in self._publisher.workers())
+
+
+def _descriptors() -> int | None:
+    """What each process of the node may have open: the supervisor raises it before it starts them."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _worker_line(worker: WorkerReport, *, late: bool) -> WorkerLine:

@@ -37,7 +37,7 @@ class AnswerEditor:
         leaked: hears of those that are found, as `InnerHosts.found` has them.
     """
 
-    __slots__ = ("_added", "_back", "_inner", "_leaked", "_removed", "_ways")
+    __slots__ = ("_added", "_back", "_inner", "_leaked", "_removed", "_ways", "_ways_bytes")
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class AnswerEditor:
         # By the version of HTTP that the backend answered in, which Via tells.
         self._added = tuple(((f"Via: 1.{minor} {via}\r\n" if via else "") + own).encode() for minor in (0, 1))
         self._ways: dict[tuple[bytes, ...], _Way] = {}
+        self._ways_bytes = 0
 
     def withholds(self, name: bytes) -> bool:
         """Whether a trailer field of this lower-case name doesn't pass."""
@@ -108,7 +109,7 @@ class AnswerEditor:
     def _learn(self, names: tuple[bytes, ...]) -> _Way:
         keep = tuple(i for i, name in enumerate(names) if name not in self._removed)
         way = _Way(None if len(keep) == len(names) else keep, not MAPPED.isdisjoint(names))
-        keep_way(self._ways, names, way)
+        self._ways_bytes = keep_way(self._ways, names, way, self._ways_bytes)
         return way
 
     def _mapped(self, lines: list[bytes], names: list[bytes], route: LiveRoute | None, host: bytes) -> list[bytes]:

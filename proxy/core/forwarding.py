@@ -25,15 +25,13 @@ from typing import Final, NamedTuple, TypeVar
 from proxy.core import lasthop
 from proxy.core.badmessage import BadMessage
 from proxy.core.cookies import octets_as_text
+from proxy.core.footprint import SHAPES_BYTES
 from proxy.core.message import CHUNKED, Head, RequestHead
 from proxy.core.plan import ENDPOINTS_OWN, KEEP, Forwarding
 from proxy.core.provenance import FORWARDED, X_FORWARDED, Provenance
 from proxy.core.websocket import SWITCH_LINES, websocket_key
 
 _W = TypeVar("_W")
-
-SHAPES_KEPT: Final = 1024
-"""Shapes remembered by one editor; then it starts anew, so a hostile client neither fills it nor spoils it for good."""
 
 LONGEST_SHAPE_BYTES: Final = 2048
 """Of names, in a shape that is remembered: browsers behind proxies come to a fifth of it."""
@@ -68,12 +66,27 @@ def plain_name(name: bytes) -> bytes:
     return name.translate(_AS_CGI)
 
 
-def keep_way(ways: dict[tuple[bytes, ...], _W], names: tuple[bytes, ...], way: _W) -> None:
-    """Remember how the lines of a shape pass, within bounds of number and of bytes."""
-    if sum(map(len, names)) <= LONGEST_SHAPE_BYTES:
-        if len(ways) >= SHAPES_KEPT:
-            ways.clear()
-        ways[names] = way
+_A_SHAPE_BYTES: Final = 500  # with nothing in it: its places in a mapping, the tuple of names, the way
+_A_NAME_BYTES: Final = 33 + 3 * 8  # beside its letters: a bytes object, its places in the tuple and in the way
+
+
+def keep_way(ways: dict[tuple[bytes, ...], _W], names: tuple[bytes, ...], way: _W, kept_bytes: int) -> int:
+    """Remember how the lines of a shape pass, within `SHAPES_BYTES`.
+
+    Full, an editor starts anew: so a hostile client neither fills it nor spoils it for good.
+
+    Returns:
+        What is remembered now takes, as the next call is to be told by `kept_bytes`.
+    """
+    letters = sum(map(len, names))
+    if letters > LONGEST_SHAPE_BYTES:
+        return kept_bytes
+    shape_bytes = _A_SHAPE_BYTES + letters + len(names) * _A_NAME_BYTES
+    if kept_bytes + shape_bytes > SHAPES_BYTES:
+        ways.clear()
+        kept_bytes = 0
+    ways[names] = way
+    return kept_bytes + shape_bytes
 
 
 def nominated(head: Head, withholds: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
@@ -127,6 +140,7 @@ class RequestEditor:
         "_untold",
         "_via",
         "_ways",
+        "_ways_bytes",
     )
 
     def __init__(
@@ -165,6 +179,7 @@ class RequestEditor:
         via = tuple(b"" if name is None else b"Via: 1.%d %b\r\n" % (minor, name.encode()) for minor in (0, 1))
         self._via = tuple(line + b"X-Request-ID: " for line in via)
         self._ways: dict[tuple[bytes, ...], _Way] = {}
+        self._ways_bytes = 0
 
     def withholds(self, name: bytes) -> bool:
         """Whether a trailer field of this lower-case name stays here: whatever steers a request stands in its head."""
@@ -232,7 +247,7 @@ class RequestEditor:
             lasthop.FIELD in kept,
             b"via" in names,
         )
-        keep_way(self._ways, names, way)
+        self._ways_bytes = keep_way(self._ways, names, way, self._ways_bytes)
         return way
 
     def _drops(self, name: bytes) -> bool:

@@ -67,6 +67,7 @@ class _StatusLine:
 # reading it. A mapping that is full is emptied, so neither a hostile client nor an unlucky order can spoil it for good.
 _KEPT: Final = 4096
 _LONGEST_KEPT_BYTES: Final = 160
+_MOST_OPTIONS_KEPT: Final = 4  # a set of eighty two-letter names takes 10 KiB
 _fields: Final[dict[bytes, _Field]] = {}  # by line
 _names: Final[dict[bytes, bytes]] = {}  # name as spelled → lower-case
 _hosts: Final[set[bytes]] = set()  # well-formed
@@ -309,7 +310,7 @@ def _note_repeated(head: Head) -> None:
 
 def _read_options(value: bytes) -> frozenset[bytes]:
     options = frozenset(option.strip(b" \t").lower() for option in value.split(b",")) - {b""}
-    if len(value) <= _LONGEST_KEPT_BYTES:
+    if len(options) <= _MOST_OPTIONS_KEPT:
         _keep(_options, value, options)
     return options
 

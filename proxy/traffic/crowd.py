@@ -122,7 +122,7 @@ class Crowd:
             client.end()
         if tick >= self._full_again_tick:
             _log.warning(
-                "%d clients are connected or shake hands, as many as limits.connections allows here; idle ones are closed, new ones wait",
+                "%d clients are connected, shake hands or left a request that runs on, as many as limits.connections allows here; idle ones are closed, new ones wait",
                 self.most,
             )
             self._full_again_tick = tick + ticks(_SAID_EVERY_S)

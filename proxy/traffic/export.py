@@ -14,6 +14,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.core.footprint import A_PATH_BYTE, SPANS_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 SPANS_WAITING: Final = 2048
 """Spans that may wait for the collector (OpenTelemetry's OTEL_BSP_MAX_QUEUE_SIZE); what comes beyond is dropped and counted."""
 
+_A_SPAN_BYTES: Final = 4096  # the record with its decision, all but what a client makes as long as it likes
 _BATCH: Final = 64  # encoding takes some 5 ms (80 µs a span); OpenTelemetry's 512 would take 40
 _GATHER_S: Final = 1.0
 _CLOSING_S: Final = 2.0
@@ -54,12 +57,18 @@ class Recorded(NamedTuple):
     head_us: int | None
 
 
+def _size(recorded: Recorded) -> int:
+    """About what a record takes: its decision holds the request's head, and the path in pieces."""
+    return _A_SPAN_BYTES + 3 * sum(map(len, recorded.decision.head.lines)) + A_PATH_BYTE * len(recorded.path)
+
+
 class Exporter:
     """Sends what is left with it to one collector, until it is told to end."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._waiting: deque[Recorded] = deque()
+        self._gathered_bytes = self._sent_bytes = 0  # of all ever; the first by the loop, the other by the thread
         self._work = threading.Event()
         self._ending = threading.Event()
         self._dropped = self._lost = self._exported = 0  # the first by the loop, the others by the thread
@@ -71,9 +80,10 @@ class Exporter:
     def leave(self, recorded: Recorded) -> None:
         """Take a record, if there is room."""
         waiting = self._waiting
-        if len(waiting) >= SPANS_WAITING:
+        if len(waiting) >= SPANS_WAITING or self._gathered_bytes - self._sent_bytes >= SPANS_BYTES:
             self._dropped += 1
             return
+        self._gathered_bytes += _size(recorded)
         waiting.append(recorded)
         if len(waiting) == 1:
             self._work.set()
@@ -113,6 +123,7 @@ class Exporter:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
                 self._send(batch, send)
+                self._sent_bytes += sum(map(_size, batch))
             if ending:
                 return
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import resource
 from typing import Final
 
+from proxy.core import footprint
+
 TICK_S: Final = 0.25
 """How often deadlines are looked at. A timer for each request would cost 2 µs; a timeout is late by one tick at most."""
 
-WATER_BYTES: Final = 64 * 1024
-"""What may wait in one direction of one exchange before its source is paused (asyncio's and nginx's order of size)."""
+WATER_BYTES: Final = footprint.WATER_BYTES
 
 GREET_S: Final = 1.0
 """When draining, for a request that is on its way already, on an idle connection or in the accept queue."""

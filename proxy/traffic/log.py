@@ -19,12 +19,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.footprint import LOG_BYTES
+
 if TYPE_CHECKING:
     from proxy.core.decision import Decision
     from proxy.core.model import Backend, Reason
-
-LINES_WAITING: Final = 16_384
-"""Lines that may wait for the disk, about a second of a busy worker; what comes beyond is dropped and counted."""
 
 PATH_CHARS: Final = 1024
 """How much of a path is logged; a longer one ends in `…`."""
@@ -32,6 +31,7 @@ PATH_CHARS: Final = 1024
 _METHOD_CHARS: Final = 32
 _BATCH_S: Final = 0.05
 _LINES_AT_ONCE: Final = 512  # to a file: some 200 KiB a write
+_A_LINE_BYTES: Final = 64  # beside its characters, each of which is one byte: nothing but ASCII stands in a line
 _CLOSING_S: Final = 2.0
 _KEPT: Final = 8192
 _MILLISECONDS: Final = tuple(f"{ms:03d}" for ms in range(1_000))
@@ -46,12 +46,13 @@ class AccessLog:
     Args:
         target: a path, opened for appending, or a descriptor, which stays its owner's.
         key: for the hash that stands in for the account: the same account gives the same hash under one key.
+        waiting_bytes: of lines that may wait for the disk; what comes beyond is dropped and counted.
 
     Raises:
         OSError: the file can't be opened.
     """
 
-    def __init__(self, target: str | os.PathLike[str] | int, key: bytes) -> None:
+    def __init__(self, target: str | os.PathLike[str] | int, key: bytes, waiting_bytes: int = LOG_BYTES) -> None:
         self._path = None if isinstance(target, int) else Path(target)
         self._fd = target if isinstance(target, int) else _open(target)
         self._key = key
@@ -60,6 +61,10 @@ class AccessLog:
         self._second = 0
         self._second_text = ""
         self._lines: deque[str] = deque()
+        # Of all lines ever, each written by one thread alone: a single count that both change would go wrong in time.
+        self._gathered_bytes = 0
+        self._written_bytes = 0
+        self._most_bytes = waiting_bytes
         self._work = threading.Event()
         self._ending = threading.Event()
         self._reopening = False
@@ -103,7 +108,7 @@ class AccessLog:
             trace: the id of its trace, hexadecimal digits; None: it belongs to none, and the line doesn't mention it.
         """
         lines = self._lines
-        if len(lines) >= LINES_WAITING:
+        if self._gathered_bytes - self._written_bytes >= self._most_bytes:
             self.dropped += 1
             return
         now_s = time.time()
@@ -134,6 +139,7 @@ class AccessLog:
         if trace is not None:
             line = f'{line[:-2]},"trace":"{trace.decode()}"}}\n'
         lines.append(line)
+        self._gathered_bytes += len(line) + _A_LINE_BYTES
         if len(lines) == 1:  # else the thread knows already
             self._work.set()
 
@@ -175,7 +181,10 @@ class AccessLog:
                 self._reopening = False
                 self._reopen()
             # What is there now, not what comes meanwhile: a batch of one line costs the traffic path 20 µs a request.
-            self._write([self._lines.popleft() for _ in range(len(self._lines))])
+            for left in range(len(self._lines), 0, -_LINES_AT_ONCE):
+                lines = [self._lines.popleft() for _ in range(min(left, _LINES_AT_ONCE))]
+                self._write(lines)
+                self._written_bytes += sum(map(len, lines)) + len(lines) * _A_LINE_BYTES
             if self._lines:
                 self._work.set()
             elif ending:
@@ -187,8 +196,7 @@ class AccessLog:
                 for piece in _pieces([line.encode() for line in lines], select.PIPE_BUF):
                     _write_all(self._fd, piece)
             else:
-                for first in range(0, len(lines), _LINES_AT_ONCE):
-                    _write_all(self._fd, "".join(lines[first : first + _LINES_AT_ONCE]).encode())
+                _write_all(self._fd, "".join(lines).encode())
         except OSError:
             self.lost += len(lines)
 
@@ -252,4 +260,4 @@ def _escaped(path: bytes, longest: int = PATH_CHARS) -> str:
     r"""JSON text, without quotes, of bytes that may be anything: what isn't UTF-8 shows as \xNN."""
     cut = path[:longest]
     text = json.dumps(cut.decode("utf-8", "backslashreplace"))[1:-1]
-    return text + "…" if len(path) > longest else text
+    return text + "\\u2026" if len(path) > longest else text  # as JSON has …, which would make each character two bytes

@@ -192,7 +192,8 @@ class Traffic:
     def mind_the_crowd(self) -> None:
         """Somebody came or went: accept others while there is room for them, and see to it that there will be."""
         doors = self.doors
-        full = len(self._clients) + doors.greeting >= self._clients.most
+        # Whose client left, a request that runs on holds its place: else anybody could have any number under way.
+        full = len(self._clients) + doors.greeting + len(self.orphans) >= self._clients.most
         if full and not doors.held and not self.draining:
             doors.hold()
             self.telemetry.limit_reached(Limit.CONNECTIONS)
@@ -261,7 +262,7 @@ class Traffic:
         admission = self._clients.add(client, self.wiring, self.tick)
         if admission is not Admission.SERVED:
             turn_away(self, client, admission)
-        if len(self._clients) >= self._clients.most:
+        if len(self._clients) + len(self.orphans) >= self._clients.most:
             self.mind_the_crowd()
 
     def client_closed(self, client: ClientConnection) -> None:
@@ -300,6 +301,8 @@ class Traffic:
         if self.orphans:
             self.orphans.discard(exchange)
             self._tell_emptied()
+            if self.doors.held:
+                self.mind_the_crowd()
         status = exchange.status
         lasted = status == SWITCHING
         if self._lasting and self.lasting.discard(exchange):

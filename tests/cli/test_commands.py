@@ -37,7 +37,10 @@ def call(sample: Path, *arguments: str) -> Result:
 def test_check_says_ok_and_counts(sample: Path) -> None:
     done = call(sample, "check")
     assert done.exit_code == 0
-    assert re.search(r"ok: 6 areas, 8 routes, 4 segments, 4 flags$", done.output)
+    assert re.search(
+        r"ok: 6 areas, 8 routes, 4 segments, 4 flags\nmemory: clients can make each worker take \d+ MiB and \d\.\d MiB a connection; limits.connections bounds these$",
+        done.output,
+    )
 
 
 def test_check_names_the_flags_that_no_command_edits(sample: Path) -> None:

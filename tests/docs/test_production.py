@@ -9,7 +9,10 @@ from typing import Any
 
 from proxy.cli.serve import serve
 from proxy.core.faults import Kind
+from proxy.core.footprint import footprint
 from proxy.core.layout import StateDir
+from proxy.core.model import Backend
+from proxy.core.plan import BackendSpec, Identity, Plan, new_settings
 from proxy.traffic import log
 from tests.docs.reading import ROOT, blocks, table_after
 
@@ -46,3 +49,12 @@ def test_the_unit_starts_what_there_is() -> None:
     (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     (delay,) = re.findall(r"--drain-delay (\d+)", started)
     assert int(patience) > int(delay) + drain + _SPARE_S
+
+
+def test_what_a_worker_takes_by_default_is_what_is_computed() -> None:
+    backends = tuple(BackendSpec(name=name, urls=("http://inner:80",), place="-") for name in Backend)
+    plan = Plan(settings=new_settings(otherwise=Backend.LEGACY), identity=Identity(), backends=backends)
+    told = str(footprint(plan))
+    figures = [row[2] for row in table_after(_TEXT, "| For | A worker takes at most")]
+    assert len(figures) == 2
+    assert all(figure in told for figure in figures)

@@ -153,6 +153,25 @@ def test_who_has_been_idle_longest_makes_room(start: Start, legacy: RawBackend) 
         del younger
 
 
+def test_a_request_whose_client_left_holds_its_place_until_it_is_over(start: Start, legacy: RawBackend) -> None:
+    node = start(limits=Limits(connections=1))
+    with node.client() as first:
+        first.send(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nab")
+        backend = legacy.accept()
+        backend.head()
+    eventually(lambda: node.do(lambda: len(node.traffic.orphans)) == 1, "it runs on")
+    with backend, node.client() as second:
+        second.send(GET)
+        began = node.traffic.tick
+        eventually(lambda: node.traffic.tick > began + 2, "two ticks later")
+        assert not legacy.has_caller()
+        backend.send(OK[:17] + b"Connection: close\r\n" + OK[17:])
+        with legacy.accept() as another:
+            another.head()
+            another.send(OK)
+            assert second.answer()[2] == b"ok"
+
+
 def test_a_reload_that_makes_room_lets_in_who_waits(start: Start, legacy: RawBackend) -> None:
     node = start(limits=Limits(connections=1))
     with node.client() as first, node.client() as second:

@@ -96,10 +96,9 @@ def test_a_log_that_was_rotated_away_is_opened_again(tmp_path: Path) -> None:
 
 
 def test_a_pipe_nobody_reads_drops_lines_and_never_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "LINES_WAITING", 100)
     monkeypatch.setattr(log, "_CLOSING_S", 0.05)
     reader, writer = os.pipe()
-    access = AccessLog(writer, b"key")
+    access = AccessLog(writer, b"key", waiting_bytes=30_000)
     written = 0
     while access.dropped < 50:
         note(access)
@@ -107,6 +106,8 @@ def test_a_pipe_nobody_reads_drops_lines_and_never_blocks(monkeypatch: pytest.Mo
         assert written < 1_000_000
     dropped = access.dropped
     kept = written - dropped
+    held = access._gathered_bytes - access._written_bytes
+    assert held < 30_000 + 1000  # what is being written counts
     received = b""
     while received.count(b"\n") < kept:
         received += os.read(reader, 65536)
