@@ -201,6 +201,9 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
         [(one["backend"], one["url"], one["probes"], _beliefs(one["held_off"])) for one in report["endpoints"]],
         right=set(),
     )
+    for one in report["backends"]:
+        if one["no_retry"]:
+            yield f"{one['name']}: {one['no_retry']} requests that couldn't be delivered weren't tried again, for its retries were used up"
     for one in report["endpoints"]:
         if one["why"]:
             yield f"{one['backend']} {one['url']} failed its last probe: {one['why']}"

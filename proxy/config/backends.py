@@ -20,6 +20,7 @@ from proxy.config.listener import draft_backend_tls
 from proxy.config.names import OWN_HEADERS, check_header, place
 from proxy.config.problems import Report, quoted
 from proxy.config.queueing import QUEUE_KEY, draft_queue
+from proxy.config.retrying import RETRIES_KEY, draft_retries
 from proxy.config.shapes import (
     ANSWER_HEADERS_KEY,
     BACKEND_HEADERS,
@@ -82,6 +83,7 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         max_in_flight=fields[MAX_IN_FLIGHT],
         queue=draft_queue(fields[QUEUE_KEY]),
         care=draft_care(fields[ENDPOINTS_KEY]),
+        retries=draft_retries(fields[RETRIES_KEY]),
         health=_probe(fields, report),
         headers_remove=remove,
         answer_headers_remove=told_remove,

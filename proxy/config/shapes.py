@@ -32,6 +32,7 @@ from proxy.config.patience import AREA_TIMEOUT, AREA_TOTAL, ROUTE_TIMEOUT, ROUTE
 from proxy.config.quantities import Duration, Whole
 from proxy.config.queueing import QUEUE, QUEUE_KEY
 from proxy.config.rates import AREA_RATE_KEY, AREA_RATES, RATE, RATE_KEY
+from proxy.config.retrying import RETRIES, RETRIES_KEY
 from proxy.config.shapes_edges import BACKEND_TLS, ERROR_PAGES, LISTENER, SHAPES_OF_EDGES
 from proxy.config.signing import SIGNING, SIGNING_KEY, VISITOR_DAYS, VISITORS
 
@@ -94,7 +95,7 @@ BACKEND: Final = Shape(
     "backends.*",
     (
         *(URL, TIMEOUT, CONNECT, TOTAL, BACKEND_MIN_RATE, HEALTH, MAX_IN_FLIGHT, QUEUE_KEY, TOLD_HOST),
-        *(BACKEND_HEADERS, ANSWER_HEADERS_KEY, TLS, ENDPOINTS_KEY),
+        *(BACKEND_HEADERS, ANSWER_HEADERS_KEY, TLS, ENDPOINTS_KEY, RETRIES_KEY),
     ),
 )
 LEGACY = Key(name="legacy", kind=BACKEND, required=True, meaning="The old system.")
@@ -379,7 +380,7 @@ MAIN: Final = Shape(
 INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere=(key.name for key in MAIN.keys))
 
 SHAPES: Final = (
-    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, QUEUE),
+    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, RETRIES, QUEUE),
     *(IDENTITY, SIGNING, FORWARDING, ACCOUNTS),
     *(SEGMENT, COOKIES, TRACING, METRICS, LIMITS, RATE, AREA, AREA_RATES, ROUTE, REWRITE),
     *SHAPES_OF_EDGES,

@@ -11,7 +11,7 @@ import msgspec
 from proxy.core.plan import BackendSpec
 
 _LOAD: Final = re.compile(
-    r'strangler_(backend_in_flight|queue_waiting|queue_refused_total)\{backend="(\w+)"(?:,why="\w+")?\}'
+    r'strangler_(backend_in_flight|queue_waiting|queue_refused_total|retries_withheld_total)\{backend="(\w+)"(?:,why="\w+")?\}'
 )
 
 
@@ -23,6 +23,7 @@ class BackendLine(msgspec.Struct, frozen=True, kw_only=True):
         max_in_flight: None: no limit.
         waiting: requests that wait for a place.
         no_place: requests that got none, since the proxy started.
+        no_retry: requests that weren't tried at another endpoint, since the retries were used up.
     """
 
     name: str
@@ -30,6 +31,7 @@ class BackendLine(msgspec.Struct, frozen=True, kw_only=True):
     max_in_flight: int | None
     waiting: int
     no_place: int
+    no_retry: int
 
 
 def backend_lines(specs: Iterable[BackendSpec], sums: Mapping[str, int]) -> tuple[BackendLine, ...]:
@@ -45,6 +47,7 @@ def backend_lines(specs: Iterable[BackendSpec], sums: Mapping[str, int]) -> tupl
             max_in_flight=spec.max_in_flight,
             waiting=found.get(("queue_waiting", spec.name.value), 0),
             no_place=found.get(("queue_refused_total", spec.name.value), 0),
+            no_retry=found.get(("retries_withheld_total", spec.name.value), 0),
         )
         for spec in specs
     )

@@ -60,6 +60,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Requests that were beyond a `rate`: of their `account`, or the `total` of their area.",
     ),
     Metric("strangler_retries_total", "counter", ("backend",), "Requests sent again, or to another endpoint."),
+    Metric(
+        "strangler_retries_withheld_total",
+        "counter",
+        ("backend",),
+        "Requests that failed at once, since the backend's retries were used up (`retries`).",
+    ),
     Metric("strangler_requests_in_flight", "gauge", (), "Exchanges that have begun and not ended."),
     Metric("strangler_tunnels_open", "gauge", ("area", "backend"), "WebSockets that are open; each is in flight too."),
     Metric(

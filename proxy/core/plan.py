@@ -18,7 +18,7 @@ import msgspec
 
 from proxy.core.limits import DEFAULT_LIMITS, Limits, Rate
 from proxy.core.model import BUCKETING, Backend, Fallback
-from proxy.core.reaching import EndpointCare, Patience, Probe, QueueCare
+from proxy.core.reaching import EndpointCare, Patience, Probe, QueueCare, Retries
 from proxy.core.signed import SigningKey
 
 FORMAT = 1
@@ -181,6 +181,7 @@ class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     answer_headers_set: tuple[tuple[str, str], ...] = ()
     answer_headers_remove: tuple[str, ...] = ()
     care: EndpointCare = EndpointCare()
+    retries: Retries = Retries()
     health: Probe | None = None
     host: str = KEEP  # told as Host: `keep` (the client's), `backend` (the endpoint's), or this
     place: str

@@ -43,3 +43,11 @@ class QueueCare(_Part, frozen=True, kw_only=True):
     most: int = 1024  # 0: nobody, all are refused at once
     most_of_account: int = 0  # 0: a quarter of `most`
     wait_s: float = 1.0
+
+
+class Retries(_Part, frozen=True, kw_only=True):
+    """How many retries a backend gets from each worker (`proxy.core.retrybudget`)."""
+
+    percent: int = 20  # of the requests sent to it …
+    per_second: int = 10  # … and as many besides, …
+    over_s: float = 10.0  # … both counted over the last so many seconds

@@ -248,7 +248,7 @@ class Exchange(Waiting):
             self._decide_anew()
             return
         self._tried = (*self._tried, endpoint)
-        another = outlet.pool.choose(self.traffic.tick, self._tried)
+        another = outlet.pool.another(self.traffic.tick, self._tried)
         if another is None:
             self._refuse(fault)
             return

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.fairqueue import FairQueue, Offered
+from proxy.traffic.retrying import Retrying
 
 if TYPE_CHECKING:
     from proxy.core.model import Backend
@@ -33,6 +34,7 @@ class Load:
         in_flight: exchanges that hold a place.
         ceiling: with so many in flight nobody begins without asking here.
         retry_after_s: what those are told who are refused: after the longest wait here others have had their turn.
+        retrying: grants retries at another endpoint.
     """
 
     __slots__ = (
@@ -47,12 +49,14 @@ class Load:
         "ceiling",
         "in_flight",
         "retry_after_s",
+        "retrying",
     )
 
     def __init__(self, backend: Backend, telemetry: Telemetry) -> None:
         self.in_flight = 0
         self.ceiling = UNBOUNDED
         self.retry_after_s = 1
+        self.retrying = Retrying(backend, telemetry)
         self._backend = backend
         self._telemetry = telemetry
         self._most = UNBOUNDED
@@ -64,6 +68,7 @@ class Load:
 
     def obey(self, spec: BackendSpec, *, share_of_node: int) -> None:
         """Follow another generation's limits; whoever waits goes on waiting."""
+        self.retrying.obey(spec.retries)
         queue = spec.queue
         self._most = UNBOUNDED if spec.max_in_flight is None else -(-spec.max_in_flight // share_of_node)
         self._wait_s = queue.wait_s
@@ -111,6 +116,7 @@ class Load:
 
     def sweep(self) -> None:
         """End the waits that lasted too long; called once a tick."""
+        self.retrying.turn()
         self._telemetry.load(self._backend, in_flight=self.in_flight, waiting=len(self._queue))
         if not self._queue:
             return

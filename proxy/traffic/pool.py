@@ -114,6 +114,11 @@ class Pool:
                 best, best_rank = endpoint, rank
         return best
 
+    def another(self, tick: int, tried: Sequence[Endpoint]) -> Endpoint | None:
+        """The endpoint that is asked when those that were tried can't be reached; None: none is left, or no retry."""
+        found = self.choose(tick, tried)
+        return found if found is None or self.load.retrying.granted(tick) else None
+
     def faulted(self, endpoint: Endpoint, stage: Stage, kind: Kind, tick: int) -> None:
         """An exchange broke at an endpoint.
 

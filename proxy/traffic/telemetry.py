@@ -120,6 +120,18 @@ class Telemetry:
         """A request was sent a second time, or to another endpoint."""
         self._cells[self._retries[backend]] += 1
 
+    def sent_to(self, backend: Backend) -> int:
+        """How many requests have begun at a backend, less those that began there twice; only differences mean something.
+
+        Every one took a kept connection or got a fresh one, and that is counted anyway.
+        """
+        cells = self._cells
+        return cells[self._reused[backend]] + cells[self._opened[backend]] - cells[self._retries[backend]]
+
+    def retry_withheld(self, backend: Backend) -> None:
+        """A request wasn't tried at another endpoint, since the backend's retries are used up."""
+        self._cells[self._counters.series(f'strangler_retries_withheld_total{{backend="{backend}"}}')] += 1
+
     def fault(self, fault: Fault, backend: Backend | None) -> None:
         """An exchange, or an attempt of one, broke."""
         index = self._faults.get((fault, backend))

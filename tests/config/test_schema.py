@@ -32,6 +32,7 @@ backends:
     headers: {set: {X-Edge-Auth: "file:secrets/edge"}, remove: [X-Debug]}
     answer_headers: {set: {Server: shop}, remove: X-Powered-By}
     health: /readyz
+    retries: {percent: 10, per_second: 0, over: 30s}
     endpoints: {faults: 3, left_out: 2s, left_out_longest: 1m, slow_start: off, probe_every: 1s, probe_timeout: 500ms, unhealthy_after: 2, healthy_after: 1}
 identity:
   trusted_from: [10.1.2.3/32]
