@@ -33,7 +33,7 @@ _AIM_LONGEST_MS: Final = 50.0
 _SETTLE_S: Final = 1.0
 _CALM_S: Final = 5.0
 _AFTER_S: Final = 0.25
-_WITHIN_S: Final = 60.0
+_WITHIN_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 def generation(running: Node) -> int:
     """The one that every worker serves at least."""
-    said = httpx.get(f"{running.ops_url}/metrics", trust_env=False).text
+    said = httpx.get(f"{running.ops_url}/metrics", trust_env=False, timeout=_WITHIN_S).text
     found = [int(number) for number in re.findall(r"^strangler_generation\{[^}]*\} (\d+)", said, re.MULTILINE)]
     return min((number for number in found if number), default=0)
 
