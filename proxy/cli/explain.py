@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from proxy.cli.options import Failed, files_options, json_option, state_option
+
+if TYPE_CHECKING:
+    from proxy.core.model import Backend
 
 _BATCH = 1000  # accounts in one request to control
 
@@ -24,6 +27,14 @@ _BATCH = 1000  # accounts in one request to control
     "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A further header line. May be repeated."
 )
 @click.option("--cookie", "cookies", multiple=True, metavar="NAME=VALUE", help="A cookie. May be repeated.")
+@click.option("--visitor", metavar="ID", help="Who asks without an account, and came back with this id.")
+@click.option(
+    "--pin",
+    "pins",
+    multiple=True,
+    metavar="AREA=BACKEND",
+    help="Where the client began: `legacy` or `new`. May be repeated.",
+)
 @click.option("--peer", metavar="ADDRESS", help="The IP address that the request comes from.")
 @click.option("--percent", metavar="P", help="What if the flag of the request's area gave P % to new?")
 @click.option(
@@ -43,6 +54,8 @@ def explain(
     host: str | None,
     headers: tuple[str, ...],
     cookies: tuple[str, ...],
+    visitor: str | None,
+    pins: tuple[str, ...],
     peer: str | None,
     percent: str | None,
     accounts: Path | None,
@@ -86,6 +99,8 @@ def explain(
             cookies=tuple(_pair(line, "=", "--cookie") for line in cookies),
             account=account,
             region=region,
+            visitor=visitor,
+            pins=tuple(_began(one) for one in pins),
             peer=peer,
             percent=None if percent is None else parse_percent(percent),
         )
@@ -117,6 +132,15 @@ def explain(
             click.echo(explanation_line(one))
         of_new = sum(one["backend"] == "new" for one in found)
         click.echo(f"\n{of_new} of {len(found)} account{'' if len(found) == 1 else 's'}: new", err=True)
+
+
+def _began(text: str) -> tuple[str, Backend]:
+    from proxy.core.model import Backend
+
+    area, backend = _pair(text, "=", "--pin")
+    if backend not in set(Backend):
+        raise click.BadParameter(f"{backend!r} is neither legacy nor new", param_hint="--pin")
+    return area, Backend(backend)
 
 
 def _pair(text: str, mark: str, option: str) -> tuple[str, str]:

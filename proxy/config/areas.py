@@ -34,6 +34,7 @@ from proxy.config.shapes import (
     RUNBOOK,
     TO,
 )
+from proxy.config.signing import PIN
 from proxy.core.model import Backend, Fallback
 from proxy.core.pattern import PathPattern, PatternError, check_route_host, parse_path, parse_rewrite
 from proxy.core.plan import Area, Route
@@ -63,6 +64,7 @@ def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
         fallback=Fallback(fields[FALLBACK] or Fallback.NEVER),
         retired=fields[RETIRED] or False,
         body_bytes=fields[AREA_BODY],
+        pin_s=fields[PIN],
         account_rate=account_rate,
         total_rate=total_rate,
         patience=draft_patience(fields, AREA_TIMEOUT, AREA_TOTAL),
@@ -82,6 +84,7 @@ def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
         where=fields.where,
         flag=Mentioned(name=flag.text, mark=flag, where=fields.at(FLAG)) if flag is not None else None,
         cache=fields[AREA_CACHE],
+        pin=fields.node(PIN) if fields[PIN] is not None else None,
         rated=rated(fields[AREA_RATE_KEY]),
         routes=tuple(routes),
     )

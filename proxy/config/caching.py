@@ -28,7 +28,7 @@ def decided_by(identity: Identity, areas: Iterable[AreaDraft]) -> tuple[str, ...
             names.add(source.name.title())
         elif source.source == "cookie":
             names.add("Cookie")
-    if identity.visitors_s is not None:
+    if identity.visitors_s is not None or any(area.record.pin_s is not None for area in areas):
         names.add("Cookie")
     for route in (route.record for area in areas for route in area.routes):
         names |= {name.title() for name in route.headers or ()}

@@ -41,7 +41,7 @@ from proxy.config.shapes import (
     SEGMENTS_KEY,
     VERSION,
 )
-from proxy.config.signing import SIGNING_KEY, SIGNING_KEYS, VISITORS
+from proxy.config.signing import SIGNING_KEY, SIGNING_KEYS, VISITORS, tell_unsigned
 from proxy.config.yaml import Spot, read_yaml
 from proxy.core.model import Backend
 from proxy.core.plan import ROLLBACK_DRAIN_S, Identity
@@ -117,8 +117,7 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
     signing = fields[SIGNING_KEY]
     keys = signing.each(SIGNING_KEYS) if signing is not None else ()
     if identity.visitors_s is not None and signing is None and written is not None:
-        told = 'there is no key to sign the ids of visitors with; write `signing: {keys: ["file:secrets/cookies"]}`'
-        report.tell("no-signing-key", written.node(VISITORS), written.at(VISITORS), told)
+        tell_unsigned(written.node(VISITORS), written.at(VISITORS), "the ids of visitors", report)
     return MainDraft(
         otherwise=Backend(fields[OTHERWISE] or Backend.LEGACY),
         public_origin=check_origin(origin, "public_origin", report) if origin is not None else None,

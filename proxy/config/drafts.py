@@ -124,6 +124,7 @@ class AreaDraft:
     where: str
     flag: Mentioned | None  # None: implied
     cache: str | None  # None: as the main file says
+    pin: Marked | None
     rated: Mentioned | None  # the cap on each account; None: not written
     routes: tuple[RouteDraft, ...]
 

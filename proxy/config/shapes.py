@@ -34,7 +34,7 @@ from proxy.config.queueing import QUEUE, QUEUE_KEY
 from proxy.config.rates import AREA_RATE_KEY, AREA_RATES, RATE, RATE_KEY
 from proxy.config.retrying import RETRIES, RETRIES_KEY
 from proxy.config.shapes_edges import BACKEND_TLS, ERROR_PAGES, LISTENER, SHAPES_OF_EDGES
-from proxy.config.signing import SIGNING, SIGNING_KEY, VISITOR_DAYS, VISITORS
+from proxy.config.signing import PIN, SIGNING, SIGNING_KEY, VISITOR_DAYS, VISITORS
 
 if TYPE_CHECKING:
     from proxy.config.problems import Report
@@ -280,7 +280,7 @@ ROUTES = Key(name="routes", kind=_Routes(), required=True, meaning="What belongs
 AREA: Final = Shape(
     "areas.*",
     (
-        *(OWNER, RUNBOOK, FLAG, FALLBACK, RETIRED, AREA_CACHE, AREA_BODY, AREA_RATE_KEY),
+        *(OWNER, RUNBOOK, FLAG, FALLBACK, PIN, RETIRED, AREA_CACHE, AREA_BODY, AREA_RATE_KEY),
         *(AREA_TIMEOUT, AREA_TOTAL, ROUTES),
     ),
 )

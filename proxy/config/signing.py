@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.config.fileset import ENVIRONMENT, normal_name
 from proxy.config.kinds import Key, ListOf, OneOf, Shape, Text
 from proxy.config.problems import quoted
-from proxy.config.quantities import Whole
+from proxy.config.quantities import Duration, Whole
 from proxy.core.signed import SigningKey, derive
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.config.drafts import Mentioned
     from proxy.config.fileset import FileSet
     from proxy.config.kinds import Fields
-    from proxy.config.problems import Report
+    from proxy.config.problems import Marked, Report
 
 FILE: Final = "file:"
 LEAST_KEY_BYTES: Final = 32
@@ -39,6 +39,12 @@ VISITOR_DAYS = Key(
     default=f"`{_VISITOR_DAYS}`",
     meaning="How many days an id is good for; a visit in their second half begins them anew. Browsers keep cookies for 400 at most.",
 )
+PIN = Key(
+    name="pin",
+    kind=Duration(),
+    default="no pins",
+    meaning="How long a client whom a share sent to one system stays there, whatever becomes of the share but 0 % and 100 %.",
+)
 SIGNING_KEYS = Key(
     name="keys",
     kind=ListOf(Text("`file:PATH` or `env:NAME`", pattern="^(file|env):")),
@@ -50,7 +56,7 @@ SIGNING_KEY = Key(
     name="signing",
     kind=SIGNING,
     default="nothing is signed",
-    meaning="What our own cookies are signed with: those of `visitors`.",
+    meaning="What our own cookies are signed with: those of `visitors` and `pin`.",
 )
 
 
@@ -59,6 +65,12 @@ def draft_visitors(fields: Fields) -> int | None:
     if fields[VISITORS] != "cookie":
         return None
     return _DAY_S * (fields[VISITOR_DAYS] or _VISITOR_DAYS)
+
+
+def tell_unsigned(mark: Marked, where: str, what: str, report: Report) -> None:
+    """Tell that there is no key for what is asked for."""
+    told = f'there is no key to sign {what} with; write `signing: {{keys: ["file:secrets/cookies"]}}`'
+    report.tell("no-signing-key", mark, where, told)
 
 
 def read_keys(mentions: Iterable[Mentioned], files: FileSet, report: Report) -> tuple[SigningKey, ...]:

@@ -16,7 +16,7 @@ from proxy.config.fileset import ENVIRONMENT, is_pattern, matches, normal_name
 from proxy.config.problems import Complaint, Report, nearest, quoted
 from proxy.config.reach import hidden_routes
 from proxy.config.segments import file_of, in_order
-from proxy.config.signing import read_keys
+from proxy.config.signing import read_keys, tell_unsigned
 from proxy.core.plan import (
     Area,
     BackendSpec,
@@ -158,6 +158,9 @@ class _Builder:
             self._check_attributes(main, register, segments, reports)
             rated = [(file, main.rated), *((_file(area.record.place), area.rated) for area in areas)]
             self._check_known(main.identity, segments.values(), routes, rated, reports)
+            for area in areas if not main.signing else ():
+                if area.pin is not None:
+                    tell_unsigned(area.pin, f"{area.where}.pin", "pins", reports(_file(area.record.place)))
         for hidden, hiding in hidden_routes(routes):
             _tell_hidden(hidden, hiding, reports)
         backends = tuple(resolve_headers(one, self._files, reports(file)) for one in main.backends) if main else ()

@@ -97,6 +97,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     ramp: int | None = None
     account: str | None = None
     grade: str | None = None
+    visitor: str | None = None
     standing: str | None = None
     region: str | None = None
     segments: tuple[str, ...] = ()
@@ -268,6 +269,7 @@ def _told(told: Explanation, decision: Decision) -> Explanation:
         ramp=None if clause is None or decision.bucket is None else total_weight(clause.then),
         account=decision.account,
         grade=None if decision.grade is None else decision.grade.value,
+        visitor=None if decision.visitor is None else decision.visitor.id,
         standing=decision.standing.value,
         region=decision.region,
         segments=tuple(name for name in decision.generation.segments if decision.in_segment(name)),

@@ -9,9 +9,13 @@ import msgspec
 from proxy.core.badmessage import BadMessage
 from proxy.core.generation import Generation
 from proxy.core.message import RequestHead, read_request_head
+from proxy.core.model import Backend
+from proxy.core.pins import PIN_COOKIE
 from proxy.core.plan import Source
+from proxy.core.visitors import VISITOR_COOKIE
 
 LONGEST_QUESTION_BYTES = 64 << 10
+_VISITOR = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
 class CannotAsk(Exception):
@@ -31,6 +35,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         region: where the request belongs; put where the configuration looks for regions.
         peer: the address the request comes from; None: a trusted one if account or region stand in a header, else
             one that is not trusted.
+        visitor: the id of a visitor without an account, as a cookie that we signed.
+        pins: (area, backend): where it is supposed to have begun, likewise.
         percent: what if the flag of the request's area gave this share to new, in per cent.
     """
 
@@ -42,6 +48,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     account: str | None = None
     region: str | None = None
     peer: str | None = None
+    visitor: str | None = None
+    pins: tuple[tuple[str, Backend], ...] = ()
     percent: float | None = None
 
 
@@ -69,6 +77,7 @@ def pose(question: Question, generation: Generation) -> Posed:
         _place("account", question.account, identity.account, headers, cookies, notes),
         _place("region", question.region, identity.region, headers, cookies, notes),
     ]
+    cookies += _signed(question, generation)
     if question.peer is not None:
         trusted = generation.trusts(question.peer)
         notes.append(f"{question.peer} is {'' if trusted else 'not '}a trusted peer (identity.trusted_from)")
@@ -89,6 +98,28 @@ def pose(question: Question, generation: Generation) -> Posed:
     if len(raw) > LONGEST_QUESTION_BYTES or raw.count(b"\r\n") != len(lines) - 1:
         raise CannotAsk("the request is too long, or a value has a line end in it")
     return Posed(read_request_head(raw), trusted, tuple(notes))
+
+
+def _signed(question: Question, generation: Generation) -> list[tuple[str, str]]:
+    """Cookies of ours, as if we had given them.
+
+    Raises:
+        CannotAsk: this configuration gives none.
+    """
+    now_s, found = generation.now_s(), []
+    if question.visitor is not None:
+        if generation.visitors is None:
+            raise CannotAsk("--visitor: this configuration knows no visitors (identity.visitors)")
+        if not _VISITOR.fullmatch(question.visitor):
+            raise CannotAsk("--visitor takes an id of letters, digits, - and _, 64 at most")
+        found.append((VISITOR_COOKIE.decode(), generation.visitors.token(question.visitor, now_s).decode()))
+    if question.pins:
+        token = None if generation.pins is None else generation.pins.supposed(question.pins, now_s)
+        if token is None:
+            wanted = ", ".join(area for area, _ in question.pins)
+            raise CannotAsk(f"--pin: not all of these areas pin who asks for them (`pin:`): {wanted}")
+        found.append((PIN_COOKIE.decode(), token.decode()))
+    return found
 
 
 def _check_words(question: Question) -> None:

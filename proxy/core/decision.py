@@ -3,8 +3,8 @@
 1. a retired area: new (unless it was retired under a rollback)
 2. the latch: legacy
 3. the route's own `to:`, and `otherwise`
-4. (with pins and testers, later: a signed override; a pin against a ramp)
-5. the area's flag, clause by clause; an identity that can't be read: legacy
+4. the area's flag, clause by clause; an identity that can't be read: legacy
+5. a pin, against a percentage between 0 and 100 alone: where the client began
 
 `decide` serves the traffic path and, with a `Trace`, `explain`: there is no second implementation.
 """
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from proxy.core.generation import Generation
     from proxy.core.match import LiveRoute
     from proxy.core.message import RequestHead
+    from proxy.core.pins import Pinning
 
 
 # Kept: with CPython 3.11 asking an enum for a member by name runs Python code, 500 instructions each time.
 _LEGACY: Final = Backend.LEGACY
 _INVALID: Final = Standing.INVALID
+_SHARE: Final = Reason.SHARE
 
 
 class Trace(Protocol):
@@ -51,13 +53,15 @@ class Decision(Facts):
     __slots__ = (
         "backend",
         "bucket",  # place on the ramp; None unless the flag hashed something
-        "clause",  # the clause's id, with reason CLAUSE, SHARE and FLAG_ERROR
+        "clause",  # the clause's id, with reason CLAUSE, SHARE, PINNED and FLAG_ERROR
+        "pinning",  # with reason SHARE and PINNED in an area that pins; else None
         "reason",
         "route",  # None: `otherwise`
     )
     backend: Backend
     bucket: int | None
     clause: str | None
+    pinning: Pinning | None
     reason: Reason
     route: LiveRoute | None
 
@@ -85,7 +89,7 @@ def decide(
         BadMessage: the path can be read as belonging to different areas (400).
     """
     decision = Decision()
-    decision.bucket = decision.clause = None
+    decision.bucket = decision.clause = decision.pinning = None
     route = place(decision, generation, head, peer_trusted=peer_trusted, trace=trace)
     decision.route = route
     # The latch is second, but an area that was retired under a rollback is still covered by it.
@@ -135,3 +139,6 @@ def _ask_flag(decision: Decision, route: LiveRoute, trace: Trace | None) -> None
     decision.backend, decision.reason, decision.clause, decision.bucket, detail = flag.answer(decision, trace)
     if detail is not None:
         decision.detail = detail
+    pins = decision.generation.pins
+    if pins is not None and decision.reason is _SHARE:
+        pins.hold(decision, trace)

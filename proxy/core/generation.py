@@ -14,6 +14,7 @@ from proxy.core.match import Hosts, LiveRoute, Trie
 from proxy.core.model import BUCKETING, Backend
 from proxy.core.networks import Networks, lies_in, networks
 from proxy.core.pattern import parse_path, parse_rewrite
+from proxy.core.pins import Pins
 from proxy.core.plan import (
     FORMAT,
     Area,
@@ -53,6 +54,7 @@ class Generation:
         identity_headers: lower-case names of the headers that `header:` sources read; they are removed
             from requests whose peer isn't trusted.
         now_s: the clock that timed flags and signed cookies go by, in Unix seconds.
+        pins: keeps clients where they began; None: no area wants that.
         visitors: knows who comes back without an account; None: nobody is known so.
     """
 
@@ -75,6 +77,7 @@ class Generation:
         self.region_sources: tuple[LiveSource, ...] = ()
         self.identity_headers: frozenset[bytes] = frozenset()
         self.visitors: Visitors | None = None
+        self.pins: Pins | None = None
         self._trusted: Networks = ()
         self._believed: Networks | None = None  # None: those that are trusted
         self._hosts = Hosts()
@@ -170,6 +173,7 @@ class _Builder:
         self._made = generation
         self._open_table = open_table
         self._tables: dict[str, Table] = {}
+        self._pinning = False  # an area wants pins
 
     def add(self, line: bytes) -> None:
         made = self._made
@@ -181,6 +185,7 @@ class _Builder:
                 made.flags[record.key] = LiveFlag(record)
             case Area():
                 made.areas[record.name] = record
+                self._pinning = self._pinning or record.pin_s is not None
             case Segment():
                 table = None if record.accounts is None else self._tables[record.accounts]
                 made.segments[record.name] = lower_segment(record, table)
@@ -212,6 +217,8 @@ class _Builder:
             raise ValueError("the plan lacks a backend")
         if made.identity.visitors_s is not None and made.settings.signing_keys:
             made.visitors = Visitors(made.settings.signing_keys, made.identity.visitors_s)
+        if self._pinning and made.settings.signing_keys:
+            made.pins = Pins(made.settings.signing_keys)
 
     def _add_identity(self, record: Identity) -> None:
         made = self._made
@@ -226,6 +233,8 @@ class _Builder:
     def _add_route(self, record: Route) -> None:
         made = self._made
         area = made.areas[record.area]
+        if area.pin_s is not None and made.pins is not None and area.flag in made.flags:
+            made.pins.watch(area, made.flags[area.flag].record)
         pattern = parse_path(record.path)
         templates = ((Backend.LEGACY, record.rewrite_legacy), (Backend.NEW, record.rewrite_new))
         route = LiveRoute(

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     OTHERWISE = "otherwise"  # no route matched
     CLAUSE = "clause"  # a clause of the flag named a variant
     SHARE = "share"  # the clause was a percentage, and the bucket decided
+    PINNED = "pinned"  # so it was, but the client began at the other system and stays there
     DEFAULT = "default"  # no clause answered: the flag's defaultVariant
     DISABLED = "disabled"  # the flag is switched off: legacy
     NO_FLAG = "no_flag"  # the area's implied flag does not exist: legacy

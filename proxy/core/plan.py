@@ -237,6 +237,7 @@ class Area(_Record, frozen=True, kw_only=True, tag="area"):
     fallback: Fallback = Fallback.NEVER
     retired: bool = False
     cache: SharedCache | None = None
+    pin_s: float | None = None  # how long clients stay with the system where they began; None: they aren't pinned
     body_bytes: int | None = None  # what a request's body may come to; 0: anything; None: as the settings' limits say
     account_rate: Rate | None = None  # None: as the settings say
     total_rate: Rate | None = None

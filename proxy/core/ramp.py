@@ -60,13 +60,18 @@ def total_weight(then: Any) -> int | None:
 
 
 def _totals(then: Any) -> Iterator[int | None]:
+    for shares in shares_of(then):
+        yield sum(weight for _, weight in shares) if shares else None
+
+
+def shares_of(then: Any) -> Iterator[list[tuple[Any, int]] | None]:
+    """The (variant, weight) pairs of every ramp that an outcome may end in; None for one that computes its weights."""
     match then:
         case {"fractional": [*parts]} if len(then) == 1:
-            shares = _shares(parts if parts and isinstance(parts[0], list) else parts[1:])
-            yield sum(weight for _, weight in shares) if shares else None
+            yield _shares(parts if parts and isinstance(parts[0], list) else parts[1:])
         case {"if": [*parts]} | {"?:": [*parts]} if len(then) == 1:
             for outcome in (*parts[1::2], *(parts[-1:] if len(parts) % 2 else ())):
-                yield from _totals(outcome)
+                yield from shares_of(outcome)
         case _:
             pass
 

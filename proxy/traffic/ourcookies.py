@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.core.caching import Private, Sharing, sharing
 from proxy.core.model import Reason, Standing
+from proxy.core.pins import PIN_COOKIE
 from proxy.core.visitors import VISITOR_COOKIE
 
 if TYPE_CHECKING:
@@ -20,27 +21,28 @@ if TYPE_CHECKING:
     from proxy.core.message import AnswerHead
     from proxy.core.model import Backend
 
-OUR_COOKIES: Final = (VISITOR_COOKIE.decode(),)
+OUR_COOKIES: Final = (VISITOR_COOKIE.decode(), PIN_COOKIE.decode())
 """Names that no backend hears, and none may use."""
 
 _NOT_MODIFIED: Final = 304
 _ID_BYTES: Final = 16
-_ASKED: Final = frozenset({Reason.SHARE, Reason.CLAUSE, Reason.DEFAULT})
+_ASKED: Final = frozenset({Reason.SHARE, Reason.PINNED, Reason.CLAUSE, Reason.DEFAULT})
 """Reasons of those that an area's flag was asked for: nobody else needs to be known again."""
 
 
 def our_cookies(generation: Generation) -> OurCookies | None:
     """What gives cookies in a generation; None: nothing does, and no answer needs to be looked at."""
-    return None if generation.visitors is None else OurCookies(generation)
+    return None if generation.visitors is None and generation.pins is None else OurCookies(generation)
 
 
 class OurCookies:
     """Gives cookies in one generation."""
 
-    __slots__ = ("_edited", "_now_s", "_said", "_secure", "_visitors")
+    __slots__ = ("_edited", "_now_s", "_pins", "_said", "_secure", "_visitors")
 
     def __init__(self, generation: Generation) -> None:
         self._visitors = generation.visitors
+        self._pins = generation.pins
         self._now_s = generation.now_s
         # The edge in front ends TLS, where there is one: what people see says whether there is.
         self._secure = (generation.settings.public_origin or "").startswith("https:")
@@ -61,8 +63,8 @@ class OurCookies:
             head: the backend's.
             secure: whether the client's connection is TLS.
         """
-        given = self._visitor(decision)
-        if given is None or head.status == _NOT_MODIFIED:
+        visitor, pin = self._visitor(decision), self._pin(decision)
+        if (visitor is None and pin is None) or head.status == _NOT_MODIFIED:
             return b""
         route = decision.route
         said = Sharing.FORBIDDEN
@@ -70,7 +72,7 @@ class OurCookies:
             said = self._sharing(decision, head)
         if said is Sharing.WANTED:
             return b""
-        lines = self._line(*given, secure=secure)
+        lines = b"".join([self._line(*one, secure=secure) for one in (visitor, pin) if one is not None])
         return lines + b"Cache-Control: private\r\n" if said is Sharing.UNSAID else lines
 
     def _visitor(self, decision: Decision) -> tuple[bytes, bytes, int] | None:
@@ -82,6 +84,13 @@ class OurCookies:
             return None
         id_ = secrets.token_hex(_ID_BYTES) if visitor is None else visitor.id
         return VISITOR_COOKIE, visitors.token(id_, self._now_s()), visitors.lasts_s
+
+    def _pin(self, decision: Decision) -> tuple[bytes, bytes, int] | None:
+        """The same of a pin's."""
+        pins, pinning = self._pins, decision.pinning
+        if pins is None or pinning is None or pinning.held:
+            return None
+        return PIN_COOKIE, *pins.token(pinning, self._now_s())
 
     def _sharing(self, decision: Decision, head: AnswerHead) -> Sharing:
         edited, said = self._edited[decision.backend], self._said[decision.backend]

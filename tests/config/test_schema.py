@@ -68,6 +68,7 @@ areas:
     owner: order-desk@acme.example
     runbook: https://wiki.acme.example/runbooks/orders
     fallback: never
+    pin: 30m
     cache: private
     flag: orders
     routes:

@@ -66,3 +66,27 @@ def test_keys_alone_are_no_mistake_and_give_nobody_a_cookie() -> None:
     plan = read("file:keys/one", "visitors: off", keys_one=ONE).plan
     assert plan is not None
     assert plan.identity.visitors_s is None
+
+
+def test_pins_need_a_key_too_wherever_their_area_stands() -> None:
+    areas = "areas:\n  more:\n    cache: off\n    pin: 30m\n    routes: [{path: /more, to: legacy}]\n"
+    over = {"routes.yaml": "include: more.yaml\n", "more.yaml": areas}
+    compiled = compile_files(FileSet.of(base.contents(over)))
+    assert [str(one) for one in compiled.complaints] == [
+        'more.yaml:4:10  areas.more.pin: there is no key to sign pins with; write `signing: {keys: ["file:secrets/cookies"]}`'
+    ]
+    keys = {**over, "routes.yaml": "include: more.yaml\nsigning: {keys: 'file:one'}\n", "one": ONE}
+    plan = compile_files(FileSet.of(base.contents(keys))).plan
+    assert plan is not None
+    assert {area.name: area.pin_s for area in plan.areas} == {"orders": None, "more": 1800.0}
+
+
+def test_answers_of_an_area_that_pins_vary_by_cookies() -> None:
+    files = {
+        "routes.yaml": "cache: vary\nidentity: {trusted_from: 10.0.0.0/8, account: 'header:X-Id'}\nsigning: {keys: 'file:one'}\n"
+        "areas:\n  orders:\n    pin: 30m\n    routes: [{path: /orders}]\n",
+        "one": ONE,
+    }
+    plan = compile_files(FileSet.of(base.contents(files))).plan
+    assert plan is not None
+    assert plan.settings.vary == ("Cookie", "X-Id")

@@ -14,6 +14,7 @@ from proxy.core.limits import Rate
 from proxy.core.model import Backend
 from proxy.core.plan import Flag, Identity, Plan, Source, new_settings
 from proxy.core.reaching import Patience
+from proxy.core.signed import derive
 from tests.core.plans import area, flag, live, plan, route
 
 HEADER = Source(source="header", name="x-account-id", place="routes.yaml:9:13")
@@ -31,8 +32,7 @@ def configured(*sources: Source, **keys: object) -> Plan:
     return plan(
         route("/orders/**"),
         route("/accounts/{id}/**", area="accounts"),
-        identity=Identity(trusted_from=TRUSTED, account=sources),
-        **{"flags": (ramp(50),), **keys},
+        **{"identity": Identity(trusted_from=TRUSTED, account=sources), "flags": (ramp(50),), **keys},
     )
 
 
@@ -238,3 +238,47 @@ def test_the_caps_that_hold_for_a_request_are_told() -> None:
         "20/s, 20 at once for all to reports",
     )
     assert asked(made).rates == ()
+
+
+def kept(share: int) -> Plan:
+    """A plan with visitors, and an area that pins."""
+    key = derive(b"a secret of thirty-two bytes at least")
+    return configured(
+        HEADER,
+        areas=(area("orders", pin_s=1800.0), area("accounts")),
+        flags=(ramp(share),),
+        identity=Identity(trusted_from=TRUSTED, account=(HEADER,), visitors_s=86_400),
+        settings=new_settings(otherwise=Backend.LEGACY, signing_keys=(key,)),
+    )
+
+
+def test_a_pin_that_is_supposed_is_a_step_and_decides() -> None:
+    told = asked(kept(1), account="acme", pins=(("orders", Backend.NEW),))
+    assert (told.backend, told.reason, told.bucket) == ("new", "pinned", 73)
+    assert [(step.what, step.result) for step in told.steps][-1] == (
+        "pin of orders",
+        "began at new, until 2023-11-14T22:43:20Z: new",
+    )
+    assert asked(kept(0), account="acme", pins=(("orders", Backend.NEW),)).reason == "share"
+    assert asked(kept(1), account="acme").steps[-1].result == "none"
+
+
+def test_a_visitor_is_asked_for_by_id() -> None:
+    told = asked(kept(50), visitor="v1")
+    assert (told.visitor, told.account, told.reason) == ("v1", None, "share")
+    assert ("visitor", "v1 (verified)") in [(step.what, step.result) for step in told.steps]
+    assert asked(kept(50)).visitor is None
+
+
+@pytest.mark.parametrize(
+    ("made", "keys", "says"),
+    [
+        (configured(HEADER), {"visitor": "v1"}, "knows no visitors"),
+        (kept(50), {"visitor": "v 1"}, "letters, digits"),
+        (configured(HEADER), {"pins": (("orders", Backend.NEW),)}, "orders"),
+        (kept(50), {"pins": (("orders", Backend.NEW), ("accounts", Backend.NEW))}, "orders, accounts"),
+    ],
+)
+def test_nobody_is_supposed_to_have_a_cookie_that_is_not_given(made: Plan, keys: dict[str, Any], says: str) -> None:
+    with pytest.raises(CannotAsk, match=says):
+        asked(made, **keys)

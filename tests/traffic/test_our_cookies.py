@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -209,3 +210,43 @@ def test_an_id_signed_with_the_key_before_is_signed_anew_and_stays(
     assert after.split(b".")[1] == fresh.id.encode()
     assert after.split(b".")[3] == id_
     assert given(browser.ask(home)[1]) == []
+
+
+PINNED = {"identity": Identity(account=BY_COOKIE), "area": {"pin_s": 1800.0}}
+
+
+def test_a_client_stays_where_it_began_until_the_share_comes_to_its_end(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend
+) -> None:
+    node = start(**shop(**PINNED))
+    browser = Browser(node, legacy, new)
+    browser.jar[b"acct"] = b"acct-1"  # whose bucket is 6
+    _, told = browser.ask(Backend.NEW)
+    (line,) = given(told)
+    assert re.fullmatch(
+        rb"\r\nSet-Cookie: strangler-pin=1b\.[0-9a-f]{8}\.(\d+)\.orders:n:\1\.[0-9a-f]{32}"
+        rb"; Max-Age=1800; Path=/; HttpOnly; SameSite=Lax",
+        line,
+    )
+    assert private(told)
+    for number, (share, backend) in enumerate(((1, Backend.NEW), (99, Backend.NEW), (0, Backend.LEGACY)), 2):
+        node.swap(a_plan(legacy.url, new.url, **shop(flags=(ramp(share),), **PINNED)), number)
+        asked, told = browser.ask(backend)
+        assert b"\r\nCookie: acct=acct-1\r\n" in asked  # and nothing of ours
+        assert given(told) == []
+    reasons = [json.loads(line)["reason"] for line in node.log_lines(4)]
+    assert reasons == ["share", "pinned", "share", "share"]
+    assert node.count('strangler_decisions_total{area="orders",backend="new",reason="pinned"}') == 1
+
+
+def test_who_began_without_an_account_stays_there_after_signing_in(browse: Callable[..., Browser]) -> None:
+    browser = browse(area={"pin_s": 1800.0})
+    browser.ask(Backend.LEGACY)  # brings the visitor's id: nobody was placed yet, so there is nothing to stay with
+    assert set(browser.jar) == {b"strangler-visitor"}
+    id_ = browser.jar[b"strangler-visitor"].split(b".")[3].decode()
+    home = Backend.NEW if bucket("orders", id_, 100) < 50 else Backend.LEGACY
+    browser.ask(home)
+    assert set(browser.jar) == {b"strangler-visitor", b"strangler-pin"}
+    browser.jar[b"acct"] = b"acct-1" if home is Backend.LEGACY else b"acme"  # whose bucket lies on the other side
+    _, told = browser.ask(home)
+    assert given(told) == []
