@@ -36,6 +36,10 @@ SPANS_BYTES: Final = 16 * _MIB
 A_PATH_BYTE: Final = 22
 """What a byte of a path may take: of many short segments each is a piece of text of its own."""
 
+_OWN_DESCRIPTORS: Final = (
+    64  # listeners, pages, logs, what the loop needs: some 30; and those that are about to be closed
+)
+
 _EDITORS: Final = (
     18  # of heads: for each of two backends those of eight kinds of peers (`Wiring.judge`), and of answers
 )
@@ -52,6 +56,11 @@ _TLS: Final = (
     1280 * _KIB
 )  # each side: a buffer for each direction that the loop keeps, the records in it, and OpenSSL's state
 _SPARE: Final = 1.25  # what an allocator can't give back between blocks in use
+
+
+def clients_of(descriptors: int) -> int:
+    """How many clients a process can take with so many file descriptors: each may need one to a backend, too."""
+    return max((descriptors - min(_OWN_DESCRIPTORS, descriptors // 2)) // 2, 1)
 
 
 def connection_bytes(limits: Limits, *, tls_of_clients: bool = False, tls_of_backends: bool = False) -> int:
@@ -115,9 +124,10 @@ def footprint(plan: Plan, *, workers: int = 1, descriptors: int | None = None) -
     accounts = limits.rated_accounts * _A_RATED_ACCOUNT if rated else 0
     spans = SPANS_BYTES if settings.tracing is not None and settings.tracing.export is not None else 0
     log = LOG_BYTES + _LOG_BATCH + _ACCOUNTS_IN_LOG
-    connections = None if descriptors is None else max(descriptors // 2, 1) * workers
+    connections = None if descriptors is None else clients_of(descriptors) * workers
     if limits.connections:
-        connections = -(-limits.connections // workers) * workers
+        wanted = -(-limits.connections // workers) * workers
+        connections = wanted if connections is None else min(wanted, connections)
     return Footprint(
         shared_bytes=int((_LINES + _HOSTS + _EDITORS * SHAPES_BYTES + log + accounts + spans) * _SPARE),
         connection_bytes=connection_bytes(

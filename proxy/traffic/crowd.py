@@ -59,6 +59,7 @@ class Crowd:
         self._most_of_one = 0
         self._of_one: Counter[str] = Counter()  # by site; kept only while that is limited
         self._full_again_tick = 0
+        self._wanted = 0
         self._refused_again_tick = 0
         self._refused_unsaid = 0
 
@@ -70,7 +71,13 @@ class Crowd:
 
     def obey(self, limits: Limits) -> None:
         """Follow other limits from now on; whoever is connected stays."""
-        self.most = -(-limits.connections // self._share_of_node) or affordable_connections()
+        affordable = affordable_connections()
+        wanted = -(-limits.connections // self._share_of_node) or affordable
+        if wanted > affordable and wanted != self._wanted:
+            told = "limits.connections wants %d here, and there are file descriptors for %d (docs/production.md, ulimit -Hn): so many are taken"
+            _log.warning(told, wanted, affordable)
+        self._wanted = wanted
+        self.most = min(wanted, affordable)
         before, self._most_of_one = self._most_of_one, limits.connections_per_client
         if not self._most_of_one:
             self._of_one.clear()
@@ -122,7 +129,7 @@ class Crowd:
             client.end()
         if tick >= self._full_again_tick:
             _log.warning(
-                "%d clients are connected, shake hands or left a request that runs on, as many as limits.connections allows here; idle ones are closed, new ones wait",
+                "%d clients are connected or shake hands, as many as limits.connections allows here; idle ones are closed, new ones wait",
                 self.most,
             )
             self._full_again_tick = tick + ticks(_SAID_EVERY_S)

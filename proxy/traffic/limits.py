@@ -22,9 +22,9 @@ def ticks(seconds: float) -> int:
 
 
 def affordable_connections() -> int:
-    """How many clients this process has descriptors for, as each may need one to a backend at the same time."""
+    """How many clients this process has descriptors for."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(soft // 2, 1) if soft != resource.RLIM_INFINITY else _MOST
+    return footprint.clients_of(soft) if soft != resource.RLIM_INFINITY else _MOST
 
 
 _MOST: Final = 1_000_000

@@ -135,6 +135,7 @@ class Pool:
 
     def connect(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Open a fresh connection for an exchange, which hears `connected`, `unreachable` or `crowded_out`."""
+        exchange.traffic.connecting()
         task = asyncio.get_running_loop().create_task(self._connect(endpoint, exchange))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import socket
 import time
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.forwarding import well_formed_request_id
 from proxy.core.freeze import freezing, writes
 from proxy.core.limits import Limit
 from proxy.core.model import Backend
@@ -25,9 +23,10 @@ from proxy.traffic.doors import Doors
 from proxy.traffic.endpoint import Endpoint
 from proxy.traffic.entrance import Terms
 from proxy.traffic.headless import turn_away
+from proxy.traffic.ids import RequestIds
 from proxy.traffic.lasting import Lasting
 from proxy.traffic.leaks import Leaks
-from proxy.traffic.limits import GREET_S, TICK_S, ticks
+from proxy.traffic.limits import GREET_S, TICK_S, affordable_connections, ticks
 from proxy.traffic.load import Load
 from proxy.traffic.observers import Observe, Observers
 from proxy.traffic.pool import Pool
@@ -43,22 +42,16 @@ if TYPE_CHECKING:
     from proxy.core.freeze import LiveFreeze
     from proxy.core.generation import Generation
     from proxy.core.limits import Limits
-    from proxy.core.message import RequestHead
     from proxy.core.pages import TextPage
     from proxy.traffic.ending import Ending
     from proxy.traffic.log import AccessLog
 
 _log = logging.getLogger(__name__)
 
-_LAST_OF_PAGE: Final = 0xFFF
-_OF_PAGE: Final = tuple(
-    b"%03x" % i for i in range(_LAST_OF_PAGE + 1)
-)  # the last digits of ids: a format for each costs ten times as much
-
 _TURNS_TO_CLOSE: Final = 3  # an aborted connection is told in the next turn and freed in the one after
 
 
-class Traffic:
+class Traffic(RequestIds):
     """Everything in flight on one worker.
 
     Args:
@@ -93,6 +86,7 @@ class Traffic:
         regions: TextPage | None = None,
         credentials: Credentials = PLAIN,
     ) -> None:
+        super().__init__()
         self.latch = latch
         self.telemetry = Telemetry(counters)
         self._leaks = Leaks(self.telemetry)
@@ -109,6 +103,7 @@ class Traffic:
         self._log = log
         self._share_of_node = share_of_node
         self._clients = Crowd(share_of_node=share_of_node)
+        self._affordable = affordable_connections()
         self._endpoints: dict[tuple[Backend, str, BackendContext | None], Endpoint] = {}
         self._unhealthy: frozenset[str] = frozenset()
         self._loads = {backend: Load(backend, self.telemetry) for backend in Backend}
@@ -116,10 +111,6 @@ class Traffic:
         self.doors = Doors(self)
         self._timer: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
-        # Ids needn't be secret, only different between workers and restarts: half random, half counted.
-        self._id_prefix = b"%016x" % random.SystemRandom().getrandbits(64)
-        self._id = 0
-        self._id_page = b""
         self.observers = Observers(self.telemetry, regions)
         self._observing: tuple[Observe, ...] = ()
         self.wiring: Wiring
@@ -240,22 +231,6 @@ class Traffic:
         for _ in range(_TURNS_TO_CLOSE):
             await asyncio.sleep(0)
 
-    def new_request_id(self) -> bytes:
-        """An id no other request has."""
-        low = self._id & _LAST_OF_PAGE
-        if low == 0:
-            self._id_page = b"%b%013x" % (self._id_prefix, self._id >> 12)
-        self._id += 1
-        return self._id_page + _OF_PAGE[low]
-
-    def request_id(self, head: RequestHead, *, trusted: bool) -> bytes:
-        """The id of a request: as a trusted peer gave it, else a new one."""
-        if trusted:
-            given = head.values.get(b"x-request-id")
-            if given is not None and well_formed_request_id(given) and len(head.all(b"x-request-id")) == 1:
-                return given
-        return self.new_request_id()
-
     def client_opened(self, client: ClientConnection) -> None:
         """A client connected."""
         self.telemetry.client_opened()
@@ -273,6 +248,12 @@ class Traffic:
             self.mind_the_crowd()
         if not len(self._clients):
             self._tell_emptied()
+
+    def connecting(self) -> None:
+        """A connection to a backend is about to be made: those that idle elsewhere mustn't take its descriptor."""
+        if self.telemetry.backend_connections >= self._affordable:
+            for endpoint in self._endpoints.values():
+                endpoint.close_idle(self.tick + 1)
 
     def greeted(self) -> None:
         """A connection that was accepted is a client now, or isn't."""

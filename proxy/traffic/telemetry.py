@@ -112,6 +112,12 @@ class Telemetry:
         """A connection to a backend ended."""
         self._cells[self._open[backend]] -= 1
 
+    @property
+    def backend_connections(self) -> int:
+        """How many are open, of both."""
+        cells = self._cells
+        return sum(cells[index] for index in self._open.values())
+
     def reused(self, backend: Backend) -> None:
         """An exchange took a connection from the pool."""
         self._cells[self._reused[backend]] += 1

@@ -207,3 +207,11 @@ def test_whoever_waits_when_the_worker_ends_is_answered_still(start: Start, lega
 def test_a_worker_gets_its_part_of_the_nodes_places(start: Start) -> None:
     assert start(limits=Limits(connections=5), share=2).traffic._clients.most == 3
     assert start().traffic._clients.most == affordable_connections()
+
+
+def test_more_places_than_there_are_descriptors_for_are_not_promised_and_that_is_said(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = start(limits=Limits(connections=10_000_000))
+    assert node.traffic._clients.most == affordable_connections()
+    assert len([text for text in caplog.messages if "limits.connections wants 10000000 here" in text]) == 1
