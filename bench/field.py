@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 
 import httpx
 
+from bench.asking import cookies
 from bench.job import PILOTS, Certificate, Job, Running
-from bench.load import cookies
 from bench.machine import proxy_core
 from bench.node import LOOPBACK
 from bench.options import Options, Skipped

@@ -11,6 +11,9 @@ PILOTS: Final = ("acct-1", "acct-2", "acct-3")
 SHARE: Final = 25
 """Percent of the other accounts that go to new, the same ones each time, by whatever means a proxy has."""
 
+SIGNING_KEY: Final = "known to everybody, as this is a benchmark"
+"""What ours signs cookies with."""
+
 LEGACY_HOSTS: Final = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 """Addresses of the one legacy system: a proxy that can only spread over endpoints (Caddy) splits three to one."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.asking import cookies
 from bench.job import Running
 from bench.machine import load_cores
 from bench.node import LOOPBACK, cpu_s
@@ -20,15 +21,16 @@ BROWSER: Final = {
     "Accept-Encoding": "gzip, br",
 }
 
-# The requests are made before the first is sent: each path with the account of its number, and a second cookie.
+# The requests are made before the first is sent: each path with the cookies of its number.
 _SCRIPT: Final = """
 local heads = {{ {headers} }}
 local paths = {{ {paths} }}
+local cookies = {{ {cookies} }}
 local body = {body}
 local requests, at = {{}}, 0
 function init()
   for i = 1, #paths do
-    heads["Cookie"] = "acct=acct-" .. i .. "; session=0123456789abcdef"
+    heads["Cookie"] = cookies[i]
     requests[i] = wrk.format("{method}", paths[i], heads, body)
   end
 end
@@ -44,21 +46,23 @@ class Round:
     cpu_us: float  # user and system time of the proxy's processes, per request
 
 
-def cookies(number: int) -> str:
-    """The Cookie header of the request with this number, from 1."""
-    return f"acct=acct-{number}; session=0123456789abcdef"
-
-
 def script(
-    directory: Path, paths: Sequence[str], *, method: str = "GET", body_bytes: int = 0, close: bool = False
+    directory: Path,
+    paths: Sequence[str],
+    *,
+    method: str = "GET",
+    body_bytes: int = 0,
+    close: bool = False,
+    accounts: bool = False,
 ) -> Path:
-    """Write what wrk asks; `close` ends the connection with each answer."""
+    """Write what wrk asks; `close` ends the connection with each answer, `accounts` are as `bench.asking` has them."""
     headers = {**BROWSER, **({"Connection": "close"} if close else {})}
-    path = directory / f"{method}-{len(paths)}-{body_bytes}-{close}.lua"
+    path = directory / f"{method}-{len(paths)}-{body_bytes}-{close}-{accounts}.lua"
     path.write_text(
         _SCRIPT.format(
             headers=", ".join(f'["{name}"] = "{value}"' for name, value in headers.items()),
             paths=", ".join(f'"{one}"' for one in paths),
+            cookies=", ".join(f'"{cookies(number, one, account=accounts)}"' for number, one in enumerate(paths, 1)),
             body=f'string.rep("x", {body_bytes})' if body_bytes else "nil",
             method=method,
         )

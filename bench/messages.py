@@ -14,8 +14,8 @@ from typing import Final, cast
 
 import uvloop
 
+from bench.asking import cookies
 from bench.backends import MESSAGE_BYTES
-from bench.load import cookies
 from bench.machine import load_cores
 from bench.node import LOOPBACK
 

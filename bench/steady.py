@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench.load import BROWSER, cookies
+from bench.asking import cookies
+from bench.load import BROWSER
 from bench.node import LOOPBACK
 
 _PR_SET_TIMERSLACK: Final = 29  # prctl(2); the kernel would else wake a sleeper up to 50 µs late
@@ -164,14 +165,14 @@ class Load:
 
 
 def requests(paths: Sequence[str]) -> list[bytes]:
-    """The same requests that wrk sends: a browser's headers, each path with the account of its number."""
+    """The same requests that wrk sends: a browser's headers, each path with the cookies of its number."""
     return [
         "\r\n".join(
             [
                 f"GET {path} HTTP/1.1",
                 f"Host: {LOOPBACK}",
                 *(f"{name}: {value}" for name, value in BROWSER.items()),
-                f"Cookie: {cookies(number)}",
+                f"Cookie: {cookies(number, path, account=False)}",
                 "\r\n",
             ]
         ).encode()

@@ -58,8 +58,8 @@ def _section(measured: Mapping[str, Sequence[Round]], count: int, seconds: float
     return Section(
         title="CPU per request",
         method=(
-            f"`python -m bench cpu`: {connections} keep-alive connections of wrk, 1 KiB answers, a browser's headers, two cookies, "
-            f"{EVERYTHING.routes:,} paths with an account each. {count} interleaved rounds of {seconds:g} s after {_WARM_UP_S:g} s to warm up, every proxy "
+            f"`python -m bench cpu`: {connections} keep-alive connections of wrk, 1 KiB answers, a browser's headers, four cookies, two of them signed: "
+            f"ours verifies both, peers ignore them. {EVERYTHING.routes:,} paths, each with somebody else's cookies. {count} interleaved rounds of {seconds:g} s after {_WARM_UP_S:g} s to warm up, every proxy "
             "started afresh in each; medians, with the least and the most. CPU is user and system time of all of a proxy's processes. "
             f"Must be kept: at most {MUST['nginx']:g} × nginx and {MUST['envoy']:g} × Envoy; aimed at: {AIM:g} × nginx."
         ),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from bench.asking import cookies
 from bench.backends import SLOW_BYTES_PER_S, backends
 from bench.field import Ground, chosen, scratch
-from bench.load import cookies
 from bench.memory import MIB, watched
 from bench.node import LOOPBACK
 from bench.options import Options

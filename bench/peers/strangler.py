@@ -1,7 +1,7 @@
 """Ours, with everything on, and with one feature after the other taken out.
 
-On: a thousand routes in two hundred areas, each area with its own flag (a segment, then a share), the account from a
-cookie, both systems' cookies kept apart, metrics, access log, limits, timeouts, forwarding headers.
+On: a thousand routes in two hundred areas, each area with its own flag (a segment, then a share) and its pins, the account
+from a cookie or else a visitor's signed id, both systems' cookies kept apart, metrics, access log, limits, timeouts, forwarding headers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench.job import PILOTS, SHARE, Job, Running
+from bench.job import PILOTS, SHARE, SIGNING_KEY, Job, Running
 from bench.node import LOOPBACK, Node, node
 from proxy.config.shapes import MAIN
 
@@ -30,6 +30,8 @@ class Setup:
         flags: whether flags decide; else every route is `to: new`.
         clauses: what a flag's targeting asks: the segment, the share, or both.
         identity: whether the account is read.
+        visitors: whether who has no account is known again by a signed id.
+        pins: whether areas pin whom their share sent somewhere.
         isolation: whether each system's cookies are kept from the other.
         access_log: whether there is one.
     """
@@ -39,6 +41,8 @@ class Setup:
     flags: bool = True
     clauses: tuple[str, ...] = ("segment", "share")
     identity: bool = True
+    visitors: bool = True
+    pins: bool = True
     isolation: bool = True
     access_log: bool = True
 
@@ -95,7 +99,8 @@ def write(directory: Path, job: Job, setup: Setup) -> None:
         "backends:",
         f'  legacy: {{url: "http://{LOOPBACK}:{job.legacy}", timeout: 20s}}',
         f'  new: {{url: "http://{LOOPBACK}:{job.new}", timeout: 8s}}',
-        'identity: {account: ["cookie:acct"]}' if setup.identity else "identity: {}",
+        _identity(setup),
+        *(["signing: {keys: ['file:signing.key']}"] if setup.visitors or setup.pins else []),
         *(
             [f"listener: {{tls: {{certificates: [{{certificate: {job.tls.chain}, key: {job.tls.key}}}]}}}}"]
             if job.tls
@@ -106,12 +111,18 @@ def write(directory: Path, job: Job, setup: Setup) -> None:
         "areas:",
     ]
     for area in range(areas):
-        text += [f"  area-{area}:", "    routes:"]
+        text += [f"  area-{area}:", *(["    pin: 30m"] if setup.pins else []), "    routes:"]
         fixed = "" if setup.flags else ", to: new"
         text += [f'      - {{path: "{path}"{fixed}}}' for path in patterns_of(area)]
         if setup.flags:
             replace(directory / "flags" / f"area-{area}.flagd.yaml", flag(f"area-{area}", SHARE, setup.clauses))
+    replace(directory / "signing.key", SIGNING_KEY)
     replace(directory / "routes.yaml", "\n".join([*text, "otherwise: legacy", ""]))
+
+
+def _identity(setup: Setup) -> str:
+    sources = ['account: ["cookie:account"]'] if setup.identity else []
+    return f"identity: {{{', '.join([*sources, *(['visitors: cookie'] if setup.visitors else [])])}}}"
 
 
 def flag(key: str, share: int, clauses: Sequence[str] = ("segment", "share")) -> str:
