@@ -86,6 +86,10 @@ prove: $(NATIVE)/ready  ## shares, reloads under load, cost of a decision (about
 fuzz: $(VENV)/ready-dev  ## hostile bytes in both directions, and into every parser (3 minutes; other inputs: make fuzz SEED=…)
 	@$(BIN)/python -m fuzz --seed $(or $(SEED),0)
 
+.PHONY: soak
+soak: $(VENV)/ready-dev  ## mixed traffic while everything breaks, judged by an oracle (5 minutes; make soak MINUTES=30 SEED=…)
+	@$(BIN)/python -m soak --minutes $(or $(MINUTES),5) --seed $(or $(SEED),0)
+
 ## House-keeping
 
 .PHONY: fmt

@@ -229,7 +229,7 @@ ROWS: Final = (
     Row(id="flood-one", fault="one address opens connection after connection", client="429", within="`limits.connections_per_client` (off)", backends="nothing", log="429 client-connect-busy",
         says="connections of limits.connections_per_client", metric=_LIMIT.format("connections_per_client"), recovers=ANEW, scene=_floods),
     Row(id="flood-all", fault="more clients than places; the longest idle make room", client="200", within="`limits.connections` (half of the descriptors)", backends="1 whole", log="200",
-        says="clients are connected or shake hands, as many as limits.connections allows here", metric=_LIMIT.format("connections"), recovers=GOES_ON, scene=_crowds),
+        says="as many as limits.connections allows here", metric=_LIMIT.format("connections"), recovers=GOES_ON, scene=_crowds),
     Row(id="forged-line", fault="a client writes a line of the access log into its path", client="200", backends="1 whole", log="200", recovers=GOES_ON, scene=_defends_the_log),
 )
 # fmt: on
