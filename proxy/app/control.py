@@ -124,7 +124,7 @@ async def control(assignment: Assignment) -> int:
     reload = ReloadCommand(reloader, publisher)
     commands = (
         StatusCommand(reporter),
-        ExplainCommand(state, publisher, latch, freezer),
+        ExplainCommand(state=state, publisher=publisher, latch=latch, freezer=freezer, breakers=telemetry.breakers),
         RollbackCommand(throwing),
         ReleaseCommand(throwing),
         CanaryCommand(

@@ -50,6 +50,8 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
     yield ""
     if one["frozen"] is not None:
         yield f"→ 503 for now: {one['frozen']}; without it:"
+    if one["unavailable"] is not None:
+        yield f"→ {one['unavailable']}; elsewhere:"
     if one["refused"] is not None:
         yield f"→ refused with {one['refused']}; no backend sees it"
         return
@@ -184,7 +186,7 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
         yield report["memory_told"]
     yield ""
     yield from _table(
-        ("BACKEND", "IN FLIGHT", "AT MOST", "WAITING", "NO PLACE"),
+        ("BACKEND", "IN FLIGHT", "AT MOST", "WAITING", "NO PLACE", "BREAKER"),
         [
             (
                 one["name"],
@@ -192,6 +194,7 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
                 str(one["max_in_flight"] or "any"),
                 str(one["waiting"]),
                 str(one["no_place"]),
+                _breakers(one["breakers"]),
             )
             for one in report["backends"]
         ],
@@ -239,6 +242,12 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
 def _beliefs(held_off: dict[str, str]) -> str:
     """What workers believe of an endpoint, those that find nothing wrong left out."""
     return ", ".join(f"{why} (worker {slot})" for slot, why in held_off.items()) or "sound"
+
+
+def _breakers(states: dict[str, str]) -> str:
+    """The state of the breaker on workers where it isn't closed."""
+    said = (f"{state.replace('_', ' ')} (worker {slot})" for slot, state in states.items())
+    return ", ".join(said) or "closed"
 
 
 def _share(area: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from proxy.config.breaking import BREAKER_KEY, draft_breaker
 from proxy.config.drafts import BackendDraft, HeaderDraft
 from proxy.config.endpoints import ENDPOINTS_KEY, draft_care, draft_probe
 from proxy.config.fieldshapes import ANSWER_HEADERS_REMOVE, ANSWER_HEADERS_SET, HEADERS_REMOVE, HEADERS_SET
@@ -82,6 +83,7 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
         min_rate_bytes=defaults.min_rate_bytes if min_rate is None else min_rate,
         max_in_flight=fields[MAX_IN_FLIGHT],
         queue=draft_queue(fields[QUEUE_KEY]),
+        breaker=draft_breaker(fields[BREAKER_KEY]),
         care=draft_care(fields[ENDPOINTS_KEY]),
         retries=draft_retries(fields[RETRIES_KEY]),
         health=_probe(fields, report),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.config.breaking import BREAKER, BREAKER_KEY
 from proxy.config.endpoints import ENDPOINTS, ENDPOINTS_KEY
 from proxy.config.fieldshapes import ANSWER_HEADERS, FORWARDING, HEADERS
 from proxy.config.kinds import (
@@ -94,7 +95,7 @@ TLS = Key(
 BACKEND: Final = Shape(
     "backends.*",
     (
-        *(URL, TIMEOUT, CONNECT, TOTAL, BACKEND_MIN_RATE, HEALTH, MAX_IN_FLIGHT, QUEUE_KEY, TOLD_HOST),
+        *(URL, TIMEOUT, CONNECT, TOTAL, BACKEND_MIN_RATE, HEALTH, MAX_IN_FLIGHT, QUEUE_KEY, BREAKER_KEY, TOLD_HOST),
         *(BACKEND_HEADERS, ANSWER_HEADERS_KEY, TLS, ENDPOINTS_KEY, RETRIES_KEY),
     ),
 )
@@ -380,7 +381,7 @@ MAIN: Final = Shape(
 INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere=(key.name for key in MAIN.keys))
 
 SHAPES: Final = (
-    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, RETRIES, QUEUE),
+    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, RETRIES, QUEUE, BREAKER),
     *(IDENTITY, SIGNING, FORWARDING, ACCOUNTS),
     *(SEGMENT, COOKIES, TRACING, METRICS, LIMITS, RATE, AREA, AREA_RATES, ROUTE, REWRITE),
     *SHAPES_OF_EDGES,

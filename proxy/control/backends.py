@@ -14,6 +14,9 @@ _LOAD: Final = re.compile(
     r'strangler_(backend_in_flight|queue_waiting|queue_refused_total|retries_withheld_total)\{backend="(\w+)"(?:,why="\w+")?\}'
 )
 
+Breakers = Mapping[str, Mapping[int, str]]
+"""By backend and worker slot the state of breakers that aren't closed."""
+
 
 class BackendLine(msgspec.Struct, frozen=True, kw_only=True):
     """One of the two systems.
@@ -24,6 +27,7 @@ class BackendLine(msgspec.Struct, frozen=True, kw_only=True):
         waiting: requests that wait for a place.
         no_place: requests that got none, since the proxy started.
         no_retry: requests that weren't tried at another endpoint, since the retries were used up.
+        breakers: by worker slot `open` or `half_open`; those that are closed aren't here.
     """
 
     name: str
@@ -32,9 +36,10 @@ class BackendLine(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     no_place: int
     no_retry: int
+    breakers: dict[str, str]
 
 
-def backend_lines(specs: Iterable[BackendSpec], sums: Mapping[str, int]) -> tuple[BackendLine, ...]:
+def backend_lines(specs: Iterable[BackendSpec], sums: Mapping[str, int], breakers: Breakers) -> tuple[BackendLine, ...]:
     """Each backend, by what the workers counted."""
     found: dict[tuple[str, str], int] = {}
     for name, value in sums.items():
@@ -48,6 +53,16 @@ def backend_lines(specs: Iterable[BackendSpec], sums: Mapping[str, int]) -> tupl
             waiting=found.get(("queue_waiting", spec.name.value), 0),
             no_place=found.get(("queue_refused_total", spec.name.value), 0),
             no_retry=found.get(("retries_withheld_total", spec.name.value), 0),
+            breakers={str(slot): state for slot, state in breakers.get(spec.name.value, {}).items()},
         )
         for spec in specs
     )
+
+
+def unavailable_at(backend: str, breakers: Breakers) -> str | None:
+    """What is said of a backend whose breaker isn't closed everywhere; None: it is."""
+    states = breakers.get(backend, {})
+    if not states:
+        return None
+    said = ", ".join(f"{state.replace('_', ' ')} on worker {slot}" for slot, state in states.items())
+    return f"the breaker of {backend} is {said}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import MappingProxyType
 
 import msgspec
 from msgspec.structs import replace
 
+from proxy.control.backends import Breakers, unavailable_at
 from proxy.control.question import CannotAsk, Question, check_identity, pose
 from proxy.core.badmessage import BadMessage
 from proxy.core.covering import LiveLatch
@@ -69,6 +71,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         source: "running" for the plan that workers serve, "files" for the files as they stand.
         plan: its name; with `what_if` of the plan in which the share is supposed to be another.
         frozen: the freeze that answers it with 503 for now; the rest says what is true without it.
+        unavailable: why some workers ask nobody for it for now; the rest says what is true without it.
         rates: what caps requests like this one, for people; beyond it is 429.
         refused: why the request gets a 400 and reaches no backend; the fields below are then None.
     """
@@ -82,6 +85,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     refused: str | None = None
     frozen: str | None = None
+    unavailable: str | None = None
     backend: str | None = None
     reason: str | None = None
     detail: str | None = None
@@ -127,6 +131,7 @@ def explain(
     source: str,
     supposed: Supposed | None = None,
     freezes: tuple[LiveFreeze, ...] = (),
+    breakers: Breakers = MappingProxyType({}),
 ) -> Explanation:
     """Decide the request that a question stands for, and tell everything about it.
 
@@ -137,6 +142,7 @@ def explain(
         source: "running" or "files".
         supposed: what is only supposed.
         freezes: those in force.
+        breakers: that aren't closed.
 
     Raises:
         CannotAsk: the question can't be asked of this configuration.
@@ -161,9 +167,11 @@ def explain(
     frozen = _frozen(decision, freezes)
     if frozen is not None:
         listener.step(None, frozen, "503 for now")
-    return replace(
-        _told(told, decision), frozen=frozen, sent_target=sent, steps=tuple(listener.steps), notes=posed.notes
-    )
+    unavailable = unavailable_at(decision.backend, breakers)
+    if unavailable is not None:
+        listener.step(None, unavailable, "503 there for now")
+    told = replace(_told(told, decision), frozen=frozen, unavailable=unavailable)
+    return replace(told, sent_target=sent, steps=tuple(listener.steps), notes=posed.notes)
 
 
 def _frozen(decision: Decision, freezes: tuple[LiveFreeze, ...]) -> str | None:

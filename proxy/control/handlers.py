@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import mmap
 import time
+from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
+from proxy.control.backends import Breakers
 from proxy.control.commands import Refused
 from proxy.control.explain import Supposed, area_of, explain, suppose
 from proxy.control.freezes import Freezer
@@ -51,11 +54,20 @@ class ExplainCommand:
 
     name = "explain"
 
-    def __init__(self, state: StateDir, publisher: Publisher, latch: Rollbacks, freezer: Freezer) -> None:
+    def __init__(
+        self,
+        *,
+        state: StateDir,
+        publisher: Publisher,
+        latch: Rollbacks,
+        freezer: Freezer,
+        breakers: Callable[[], Breakers],
+    ) -> None:
         self._state = state
         self._publisher = publisher
         self._latch = latch
         self._freezer = freezer
+        self._breakers = breakers
         self._built: Generation | None = None
         self._building = asyncio.Lock()
 
@@ -90,6 +102,7 @@ class ExplainCommand:
             source="running",
             supposed=supposed,
             freezes=self._freezer.live(),
+            breakers=self._breakers(),
         )
         return msgspec.to_builtins(told)
 
@@ -122,6 +135,7 @@ def explain_all(
     source: str,
     supposed: Supposed | None = None,
     freezes: tuple[LiveFreeze, ...] = (),
+    breakers: Breakers = MappingProxyType({}),
 ) -> list[Any]:
     """One explanation, or one an account.
 
@@ -129,7 +143,10 @@ def explain_all(
         CannotAsk: the question can't be asked of this configuration.
     """
     asked = [question] if accounts is None else [msgspec.structs.replace(question, account=one) for one in accounts]
-    return [explain(one, generation, latch=latch, source=source, supposed=supposed, freezes=freezes) for one in asked]
+    return [
+        explain(one, generation, latch=latch, source=source, supposed=supposed, freezes=freezes, breakers=breakers)
+        for one in asked
+    ]
 
 
 def build_generation(text: bytes, open_table: Any, *, number: int) -> Generation:

@@ -171,7 +171,9 @@ class Reporter:
             ops="" if roster is None else roster.ops,
             control_starts=0 if roster is None else roster.control_starts,
             workers=self._worker_lines(),
-            backends=() if plan is None else backend_lines(plan.backends, self._telemetry.sums()),
+            backends=()
+            if plan is None
+            else backend_lines(plan.backends, self._telemetry.sums(), self._telemetry.breakers()),
             endpoints=() if plan is None else self._endpoint_lines(plan),
             areas=()
             if plan is None

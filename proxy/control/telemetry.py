@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from proxy.control.backends import Breakers
 from proxy.control.journal import Journal
 from proxy.control.probes import Prober
 from proxy.control.publish import Publisher
@@ -16,6 +17,7 @@ from proxy.core.metrics import label, render
 
 _REQUESTS: Final = "strangler_requests_total{"
 _HELD_OFF: Final = "strangler_endpoint_held_off{"
+_BREAKER: Final = "strangler_breaker_open{"
 _ERROR: Final = "5xx"
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -72,12 +74,23 @@ class Telemetry:
     def beliefs(self) -> dict[tuple[str, str], dict[int, str]]:
         """For each endpoint (backend, URL) that a living worker holds requests off: by slot, why."""
         found: dict[tuple[str, str], dict[int, str]] = {}
+        for slot, labels in self._said_by_living(_HELD_OFF):
+            found.setdefault((labels["backend"], labels["endpoint"]), {})[slot] = labels["why"]
+        return found
+
+    def breakers(self) -> Breakers:
+        """For each backend whose breaker isn't closed on a living worker: by slot, its state."""
+        found: dict[str, dict[int, str]] = {}
+        for slot, labels in self._said_by_living(_BREAKER):
+            found.setdefault(labels["backend"], {})[slot] = labels["state"]
+        return found
+
+    def _said_by_living(self, start: str) -> Iterator[tuple[int, dict[str, str]]]:
+        """Slot and labels of each series that starts so and is above 0."""
         for slot in sorted(self._living()):
             for name, value in self._slots[slot].items():
-                if value > 0 and name.startswith(_HELD_OFF):
-                    labels = dict(_LABEL.findall(name))
-                    found.setdefault((labels["backend"], labels["endpoint"]), {})[slot] = labels["why"]
-        return found
+                if value > 0 and name.startswith(start):
+                    yield slot, dict(_LABEL.findall(name))
 
     def _living(self) -> set[int]:
         return {worker.slot for worker in self._publisher.workers() if worker.pid}

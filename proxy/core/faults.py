@@ -58,6 +58,7 @@ class Kind(StrEnum):
     HANDSHAKE = "handshake"  # no TLS could be agreed on, for any other reason
     BUSY = "busy"  # as many requests in flight, or connections of a client, as are allowed
     CAPPED = "capped"  # more requests in a time than an account may make, or an area takes
+    TRIPPED = "tripped"  # its breaker is open: it left too many requests unanswered
     DRAINED = "drained"  # this process had to end first
     FROZEN = "frozen"  # writes are held up while data is moved
     ROLLED_BACK = "rolled_back"  # a tunnel or an event stream that a rollback covers
@@ -99,7 +100,7 @@ class Fault(NamedTuple):
                 return 429
             case Kind.CAPPED:
                 return 429
-            case Kind.BUSY | Kind.DRAINED | Kind.FROZEN | Kind.ROLLED_BACK:
+            case Kind.BUSY | Kind.TRIPPED | Kind.DRAINED | Kind.FROZEN | Kind.ROLLED_BACK:
                 return 503
             case Kind.LOOPED:
                 return 508

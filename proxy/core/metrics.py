@@ -107,6 +107,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Requests that got no place: the queue was full, their account had too many in it, or it took too long (late).",
     ),
     Metric(
+        "strangler_breaker_open",
+        "gauge",
+        ("backend", "state"),
+        "Workers whose breaker isn't closed: open (requests are refused) or half_open (a few are let through to try).",
+    ),
+    Metric("strangler_breaker_opened_total", "counter", ("backend",), "How often a breaker opened, by all workers."),
+    Metric(
         "strangler_endpoint_held_off",
         "gauge",
         ("backend", "endpoint", "why"),

@@ -18,7 +18,7 @@ import msgspec
 
 from proxy.core.limits import DEFAULT_LIMITS, Limits, Rate
 from proxy.core.model import BUCKETING, Backend, Fallback
-from proxy.core.reaching import EndpointCare, Patience, Probe, QueueCare, Retries
+from proxy.core.reaching import BreakerCare, EndpointCare, Patience, Probe, QueueCare, Retries
 from proxy.core.signed import SigningKey
 
 FORMAT = 1
@@ -175,6 +175,7 @@ class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
     min_rate_bytes: int = 240  # a second, of an answer that announces its length; 0: off
     max_in_flight: int | None = None
     queue: QueueCare = QueueCare()
+    breaker: BreakerCare = BreakerCare()
     headers_set: tuple[tuple[str, str], ...] = ()  # values already read from file: and env:
     headers_remove: tuple[str, ...] = ()
     tls: BackendTls | None = None  # None: as a BackendTls without anything written

@@ -1,5 +1,5 @@
 """How a backend is reached, as parts of a plan: for how long it is waited for, when an endpoint of it is left out,
-who waits while it is full.
+who waits while it is full, and when it is left alone.
 """
 
 from __future__ import annotations
@@ -43,6 +43,18 @@ class QueueCare(_Part, frozen=True, kw_only=True):
     most: int = 1024  # 0: nobody, all are refused at once
     most_of_account: int = 0  # 0: a quarter of `most`
     wait_s: float = 1.0
+
+
+class BreakerCare(_Part, frozen=True, kw_only=True):
+    """When requests to a backend are refused because it leaves them unanswered (`proxy.core.breaker`)."""
+
+    share_bp: int = 5000  # of the exchanges that ended in the window, that must have failed; 0: it never opens
+    least: int = 20  # exchanges that must have ended in the window, on one worker
+    window_s: float = 10.0
+    first_s: float = 1.0  # that it is open; twice as long each time it opens again soon …
+    longest_s: float = 30.0  # … up to this
+    trials: int = 3  # that must be answered before it closes, and that may be under way at once
+    statuses: tuple[int, ...] = ()  # that count as failures
 
 
 class Retries(_Part, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from proxy.core.decision import Decision
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
 from proxy.core.message import RequestHead
 from proxy.core.tracecontext import context_of
-from proxy.traffic.loan import NOT_LENT
+from proxy.traffic.loan import NOT_LENT, TRIAL
 from proxy.traffic.pace import Paces
 from proxy.traffic.refusal import RETRY_AFTER_S, last_hop, refusal
 
@@ -215,7 +215,10 @@ class Ending:
     def _backend_failed(self, stage: Stage, kind: Kind, why: str | None = None) -> None:
         if why is not None:
             self._endpoint.reach.flawed(why, self.traffic.tick)
-        self._outlet.pool.faulted(self._endpoint, stage, kind, self.traffic.tick)
+        pool = self._outlet.pool
+        pool.faulted(self._endpoint, stage, kind, self.traffic.tick)
+        if self._lent != TRIAL:
+            pool.load.failed(stage, kind)
         self._cut_request(Fault(self._outlet.party, stage, kind))
 
     def _backend_broke(self, bad: BadMessage, stage: Stage) -> None:

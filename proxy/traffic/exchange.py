@@ -30,7 +30,7 @@ from proxy.core.override import override
 from proxy.core.rewrite import forward_target
 from proxy.traffic.ending import SAFE
 from proxy.traffic.limits import WATER_BYTES
-from proxy.traffic.loan import LENT
+from proxy.traffic.loan import LENT, TRIAL
 from proxy.traffic.tracing import with_trace
 from proxy.traffic.waiting import Waiting
 
@@ -145,11 +145,13 @@ class Exchange(Waiting):
             self._refuse(excess.fault, retry_after_s=excess.retry_after_s)
             return
         load = outlet.pool.load
-        if load.in_flight < load.ceiling or self._find_place(load):
-            self._lend(outlet)
+        if load.in_flight < load.ceiling:
+            self._lend(outlet, LENT)
+        elif loan := self._find_place(load):
+            self._lend(outlet, loan)
 
     @override
-    def _lend(self, outlet: Outlet) -> None:
+    def _lend(self, outlet: Outlet, loan: int) -> None:
         traffic = self.traffic
         pool = outlet.pool
         endpoint = pool.choose(traffic.tick)
@@ -157,7 +159,7 @@ class Exchange(Waiting):
         pool.load.in_flight += 1
         endpoint.in_flight += 1
         self._endpoint = endpoint
-        self._lent = LENT
+        self._lent = loan
         if outlet.authorities is not None:
             self._message = outlet.tell_host(self._message, endpoint)
         connection = endpoint.take()
@@ -250,6 +252,8 @@ class Exchange(Waiting):
         self._tried = (*self._tried, endpoint)
         another = outlet.pool.another(self.traffic.tick, self._tried)
         if another is None:
+            if self._lent != TRIAL:
+                outlet.pool.load.failed(Stage.CONNECT, kind)
             self._refuse(fault)
             return
         self.traffic.telemetry.fault(fault, outlet.backend)

@@ -7,4 +7,5 @@ from typing import Final
 # Plain numbers: looked at for every exchange, and compiled these are compared faster than members of an enum.
 NOT_LENT: Final = 0  # nothing
 LENT: Final = 1  # an endpoint, and a place in the backend's load
-IN_LINE: Final = 2  # a place in the backend's queue
+TRIAL: Final = 2  # the same, let through by a breaker to see what becomes of it
+IN_LINE: Final = 3  # a place in the backend's queue

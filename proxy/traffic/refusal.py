@@ -27,6 +27,7 @@ _EXPLAINED: Final = {
     Kind.HANDSHAKE: "no TLS could be agreed on with a system behind this proxy",
     Kind.BUSY: "as many requests are in flight as are allowed",
     Kind.CAPPED: "more requests came than are taken in this time",
+    Kind.TRIPPED: "a system behind this proxy left too many requests unanswered; it is let alone for a moment",
     Kind.DRAINED: "this process is ending",
     Kind.FROZEN: "writes stand still for a moment, while data is moved",
     Kind.ROLLED_BACK: "a rollback covers it",
@@ -79,7 +80,7 @@ def refusal(
         f"X-Strangler-Error: {name}",
         f"X-Request-ID: {told_id}",
     ]
-    if fault.kind in (Kind.BUSY, Kind.CAPPED, Kind.DRAINED, Kind.FROZEN):
+    if fault.kind in (Kind.BUSY, Kind.TRIPPED, Kind.CAPPED, Kind.DRAINED, Kind.FROZEN):
         lines.append(f"Retry-After: {retry_after_s}")
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         lines.append(f"Allow: {OFFERED}")

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.freeze import freezing, writes
 from proxy.core.limits import Limit
 from proxy.core.model import Backend
 from proxy.core.probing import endpoint_name
@@ -22,6 +21,7 @@ from proxy.traffic.crowd import Admission, Crowd
 from proxy.traffic.doors import Doors
 from proxy.traffic.endpoint import Endpoint
 from proxy.traffic.entrance import Terms
+from proxy.traffic.frozen import under_freezes
 from proxy.traffic.headless import turn_away
 from proxy.traffic.ids import RequestIds
 from proxy.traffic.lasting import Lasting
@@ -32,7 +32,6 @@ from proxy.traffic.observers import Observe, Observers
 from proxy.traffic.pool import Pool
 from proxy.traffic.telemetry import Telemetry
 from proxy.traffic.tls import PLAIN, BackendContext, Credentials
-from proxy.traffic.tunnel import Tunnel
 from proxy.traffic.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from proxy.core.pages import TextPage
     from proxy.traffic.ending import Ending
     from proxy.traffic.log import AccessLog
+    from proxy.traffic.tunnel import Tunnel
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +146,8 @@ class Traffic(RequestIds):
         self.doors.obey(Terms(generation.listener, credentials))
         self._obey(generation.settings.limits)
         self.lasting.look()
-        self._observing = self.observers.of(generation)
+        judges = [load.judge_status for load in self._loads.values() if load.statuses]
+        self._observing = (*self.observers.of(generation), *judges)
 
     def _obey(self, limits: Limits) -> None:
         self.limits = limits
@@ -342,17 +343,7 @@ class Traffic(RequestIds):
     def in_flight_under_freezes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """For each freeze how many requests in its scope may still change data, since they began before it, and how many tunnels."""
         begun = [client.exchange for client in self._clients]
-        decisions = [
-            exchange.decision
-            for exchange in (*begun, *self.orphans)
-            if exchange is not None and exchange.decision is not None and writes(exchange.head.method)
-        ]
-        tunnels = [one.decision for one in self.lasting.held if isinstance(one, Tunnel) and one.decision is not None]
-        writing, tunnelling = (
-            tuple(sum(freezing(one, (live,)) is not None for one in several) for live in self.freezes)
-            for several in (decisions, tunnels)
-        )
-        return writing, tunnelling
+        return under_freezes(self.freezes, (*begun, *self.orphans), self.lasting.held)
 
     def _nothing_left(self) -> bool:
         return not len(self._clients) and not self.orphans and not self.doors.greeting

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.breaker import State, breaker_series
 from proxy.core.endpointhealth import Standing, endpoint_series
 from proxy.core.metrics import label
 from proxy.core.model import Backend
@@ -91,6 +92,14 @@ class Telemetry:
         """An exchange got no place: `full`, `too_many` of its account, or `late`."""
         name = f'strangler_queue_refused_total{{backend="{backend}",why="{why}"}}'
         self._cells[self._counters.series(name)] += 1
+
+    def breaker(self, backend: Backend, before: State, now: State) -> None:
+        """The breaker of a backend is in another state."""
+        if before is State.CLOSED:
+            self._cells[self._counters.series(f'strangler_breaker_opened_total{{backend="{backend}"}}')] += 1
+        for state, change in ((before, -1), (now, 1)):
+            if state is not State.CLOSED:
+                self._cells[self._counters.series(breaker_series(backend, state))] += change
 
     def ejected(self, backend: Backend) -> None:
         """An endpoint is left out because of what it left unanswered."""

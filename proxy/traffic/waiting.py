@@ -14,7 +14,8 @@ from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
 from proxy.core.override import override
 from proxy.traffic.answer import Answering
 from proxy.traffic.crowd import site_of
-from proxy.traffic.loan import IN_LINE, NOT_LENT
+from proxy.traffic.load import Answer
+from proxy.traffic.loan import IN_LINE, LENT, NOT_LENT, TRIAL
 
 if TYPE_CHECKING:
     from proxy.core.covering import LiveLatch
@@ -31,8 +32,8 @@ class Waiting(Answering):
     _latch: LiveLatch  # as it was when it was decided
     _freezes: tuple[LiveFreeze, ...]  # likewise
 
-    def _lend(self, outlet: Outlet) -> None:
-        """Take a place and an endpoint, and send or wait for a connection."""
+    def _lend(self, outlet: Outlet, loan: int) -> None:
+        """Take a place (`LENT` or `TRIAL`) and an endpoint, and send or wait for a connection."""
         raise NotImplementedError
 
     def _decide_anew(self) -> None:
@@ -44,19 +45,23 @@ class Waiting(Answering):
         """Whether latch or freezes changed since it was decided."""
         return self.traffic.latch() is not self._latch or self.traffic.freezes is not self._freezes
 
-    def _find_place(self, load: Load) -> bool:
-        """Whether it may begin now; else it waits, or was refused."""
+    def _find_place(self, load: Load) -> int:
+        """As what it may begin now, `LENT` or `TRIAL`; `NOT_LENT`: it waits, or was refused."""
         decision = self.decision
         account = None if decision is None else decision.account
         # The two kinds can't meet: no account has a line end in it.
-        may_begin = load.ask(self, f"\n{site_of(self._address)}" if account is None else account)
-        if may_begin:
-            return True
-        if may_begin is None:
-            self._refuse_busy(load)
-        else:
-            self._lent = IN_LINE
-        return False
+        match load.ask(self, f"\n{site_of(self._address)}" if account is None else account):
+            case Answer.BEGIN:
+                return LENT
+            case Answer.TRY:
+                return TRIAL
+            case Answer.WAIT:
+                self._lent = IN_LINE
+            case Answer.FULL:
+                self._refuse_at_load(Kind.BUSY)
+            case Answer.TRIPPED:
+                self._refuse_at_load(Kind.TRIPPED)
+        return NOT_LENT
 
     @override
     def _return_loan(self) -> None:
@@ -69,8 +74,9 @@ class Waiting(Answering):
                 return
             self._endpoint.in_flight -= 1
             load.in_flight -= 1
+            load.ended += 1
             if not load.ceiling:
-                load.returned()
+                load.returned(self, lent)
 
     def admitted(self) -> None:
         """Its turn has come."""
@@ -79,7 +85,7 @@ class Waiting(Answering):
             if self._overtaken:
                 self._decide_anew()
             else:
-                self._lend(self._outlet)
+                self._lend(self._outlet, LENT)
         except Exception:  # noqa: BLE001  the top of a callback: told with its trace, ends this exchange alone
             self.failed()
 
@@ -93,11 +99,16 @@ class Waiting(Answering):
 
     def waited_in_vain(self) -> None:
         """Its turn didn't come in time."""
-        self._refuse_busy(self._outlet.pool.load)
+        self._refuse_at_load(Kind.BUSY)
 
-    def _refuse_busy(self, load: Load) -> None:
-        busy = Fault(self._outlet.party, Stage.CONNECT, Kind.BUSY)
-        self._refuse(busy, retry_after_s=load.retry_after_s)
+    def tripped(self) -> None:
+        """It waits no longer: the breaker has opened."""
+        self._lent = NOT_LENT
+        self._refuse_at_load(Kind.TRIPPED)
+
+    def _refuse_at_load(self, kind: Kind) -> None:
+        outlet = self._outlet
+        self._refuse(Fault(outlet.party, Stage.CONNECT, kind), retry_after_s=outlet.pool.load.retry_after_s)
 
     @override
     def client_left(self) -> None:

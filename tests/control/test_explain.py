@@ -282,3 +282,12 @@ def test_a_visitor_is_asked_for_by_id() -> None:
 def test_nobody_is_supposed_to_have_a_cookie_that_is_not_given(made: Plan, keys: dict[str, Any], says: str) -> None:
     with pytest.raises(CannotAsk, match=says):
         asked(made, **keys)
+
+
+def test_a_breaker_that_is_open_is_told_with_its_workers() -> None:
+    breakers = {"legacy": {0: "open", 2: "half_open"}}
+    question = Question(method="GET", target="/elsewhere")
+    told = explain(question, live(configured()), latch=NOTHING_ROLLED_BACK, source="running", breakers=breakers)
+    assert told.unavailable == "the breaker of legacy is open on worker 0, half open on worker 2"
+    assert [step.result for step in told.steps][-1] == "503 there for now"
+    assert asked(configured(), "/elsewhere").unavailable is None

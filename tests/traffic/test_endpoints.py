@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from proxy.core.endpointhealth import Standing
-from proxy.core.reaching import EndpointCare
+from proxy.core.reaching import BreakerCare, EndpointCare
 from tests.traffic.wire import Node, RawBackend, Wire, a_plan, eventually, full_backlog
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -125,7 +125,9 @@ def test_errors_that_a_system_answers_eject_nobody(
 def test_half_of_them_stay_in_however_many_leave_requests_unanswered(
     start: Callable[..., Node], three: list[RawBackend]
 ) -> None:
-    node = start(legacy=tuple(one.url for one in three), legacy_options={"care": LONG})
+    node = start(
+        legacy=tuple(one.url for one in three), legacy_options={"care": LONG, "breaker": BreakerCare(share_bp=0)}
+    )
     for _ in range(30):
         with node.client() as client:
             client.send(POST)
