@@ -6,7 +6,7 @@ import asyncio
 import base64
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +28,8 @@ class Clients:
     Attributes:
         stories: all of them, by id.
         refused: connections that couldn't be made, with the time.
+        misbehaving: the share of requests that ask to be mistreated.
+        areas: where each area's paths begin.
     """
 
     port: int
@@ -35,7 +37,8 @@ class Clients:
     stories: dict[str, Story] = field(default_factory=dict)
     refused: list[float] = field(default_factory=list)
     stopped: bool = False
-    misbehaving: bool = True
+    misbehaving: float = 0.05
+    areas: Mapping[str, str] = field(default_factory=lambda: AREAS)
     _count: int = 0
 
     async def run(self, sessions: int) -> None:
@@ -69,17 +72,17 @@ class Clients:
         """A story, and the head of its request."""
         self._count += 1
         identifier = f"{self.seed}-{self._count}"
-        area, account = draw.choice(tuple(AREAS)), draw.choice(ACCOUNTS)
+        area, account = draw.choice(tuple(self.areas)), draw.choice(ACCOUNTS)
         sent = Sent(time.monotonic(), method, area, account, len(body), digest_of(body), **more)  # type: ignore[arg-type]  # a story's own fields
         story = self.stories[identifier] = Story(identifier, sent)
-        head = f"{method} {AREAS[area]}{identifier} HTTP/1.1\r\nHost: shop\r\nX-Account-Id: {account}\r\nX-Soak-Id: {identifier}\r\n{fields}\r\n"
+        head = f"{method} {self.areas[area]}{identifier} HTTP/1.1\r\nHost: shop\r\nX-Account-Id: {account}\r\nX-Soak-Id: {identifier}\r\n{fields}\r\n"
         if sent.asks:
             head = head.replace("\r\n\r\n", f"\r\nX-Soak-Asks: {sent.asks}\r\n\r\n")
         return story, head.encode()
 
     def asks(self, draw: random.Random) -> str:
         """How the backend shall misbehave: mostly not."""
-        return draw.choice(ASKS) if self.misbehaving and draw.random() < 0.05 else ""
+        return draw.choice(ASKS) if draw.random() < self.misbehaving else ""
 
 
 Session = Callable[[Clients, Line, random.Random], Awaitable[None]]
