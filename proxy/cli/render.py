@@ -18,6 +18,7 @@ _SAID = {
     "no_flag": "the area's flag doesn't exist",
     "no_default": "no clause answers, and the flag has no default",
     "flag_error": "the flag failed",
+    "fallback": "new can't be reached at all",
     "identity_invalid": "who asks can't be read",
 }
 
@@ -71,6 +72,7 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
         ("in the log", one["account_in_log"]),
         ("region", one["region"]),
         ("segments", ", ".join(one["segments"])),
+        ("fallback", "legacy, if new can't be reached at all" if one["fallback"] else None),
         ("rate", "; ".join(one["rates"])),
         ("sent as", one["sent_target"] if one["sent_target"] != one["target"] else None),
         ("waits", _waits(one["waits"])),

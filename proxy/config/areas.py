@@ -69,6 +69,9 @@ def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
         total_rate=total_rate,
         patience=draft_patience(fields, AREA_TIMEOUT, AREA_TOTAL),
     )
+    if record.retired and record.fallback is Fallback.SAFE:
+        told = f"the area {record.name} is retired: legacy no longer has it; leave `fallback` out"
+        report.tell("retired-fallback", fields.node(FALLBACK), fields.at(FALLBACK), told)
     routes: list[RouteDraft] = []
     ids: dict[str, RouteDraft] = {}
     for number, written in enumerate(fields.each(ROUTES), 1):

@@ -88,6 +88,7 @@ CODES: Final[dict[str, Code]] = {
     "never-known": Code("a condition on an account or region that no identity source gives", warns=True),
     "duplicate-area": Code("an area is defined twice, in any files"),
     "duplicate-route": Code("two routes of an area have the same id"),
+    "retired-fallback": Code("a retired area is to fall back to legacy"),
     "retired-legacy": Code("a route of a retired area is fixed to legacy"),
     "retired-under-rollback": Code("a reload that would retire an area under a rollback"),
     "shared-cache": Code("answers that depend on the account, and nothing said to shared caches in front", warns=True),

@@ -240,9 +240,9 @@ FLAG = Key(
 )
 FALLBACK = Key(
     name="fallback",
-    kind=OneOf(("never",), later=("safe",)),
+    kind=OneOf(("never", "safe")),
     default="`never`",
-    meaning="Whether legacy may answer a safe read when new can't be reached at all.",
+    meaning="Whether legacy may answer a read without a body when new can't be reached at all.",
 )
 RETIRED = Key(
     name="retired",

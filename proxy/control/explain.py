@@ -14,6 +14,7 @@ from proxy.control.question import CannotAsk, Question, check_identity, pose
 from proxy.core.badmessage import BadMessage
 from proxy.core.covering import LiveLatch
 from proxy.core.decision import Decision, decide
+from proxy.core.fallback import falls_back
 from proxy.core.freeze import LiveFreeze, freezing, writes
 from proxy.core.generation import Generation
 from proxy.core.model import SHARE_TOTAL_BP, Grade
@@ -72,6 +73,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         plan: its name; with `what_if` of the plan in which the share is supposed to be another.
         frozen: the freeze that answers it with 503 for now; the rest says what is true without it.
         unavailable: why some workers ask nobody for it for now; the rest says what is true without it.
+        fallback: legacy would answer it if new couldn't be reached at all.
         rates: what caps requests like this one, for people; beyond it is 429.
         refused: why the request gets a 400 and reaches no backend; the fields below are then None.
     """
@@ -86,6 +88,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
     frozen: str | None = None
     unavailable: str | None = None
+    fallback: bool = False
     backend: str | None = None
     reason: str | None = None
     detail: str | None = None
@@ -169,8 +172,10 @@ def explain(
         listener.step(None, frozen, "503 for now")
     unavailable = unavailable_at(decision.backend, breakers)
     if unavailable is not None:
-        listener.step(None, unavailable, "503 there for now")
-    told = replace(_told(told, decision), frozen=frozen, unavailable=unavailable)
+        listener.step(
+            None, unavailable, "legacy answers there for now" if falls_back(decision) else "503 there for now"
+        )
+    told = replace(_told(told, decision), frozen=frozen, unavailable=unavailable, fallback=falls_back(decision))
     return replace(told, sent_target=sent, steps=tuple(listener.steps), notes=posed.notes)
 
 

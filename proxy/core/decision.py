@@ -5,6 +5,8 @@
 3. the route's own `to:`, and `otherwise`
 4. the area's flag, clause by clause; an identity that can't be read: legacy
 5. a pin, against a percentage between 0 and 100 alone: where the client began
+6. availability: where new can't be reached at all, and the area says so, legacy (`proxy.core.fallback`); known only to the
+   traffic path, which sends the request on
 
 `decide` serves the traffic path and, with a `Trace`, `explain`: there is no second implementation.
 """

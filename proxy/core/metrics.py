@@ -112,6 +112,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("backend", "state"),
         "Workers whose breaker isn't closed: open (requests are refused) or half_open (a few are let through to try).",
     ),
+    Metric(
+        "strangler_fallbacks_total",
+        "counter",
+        ("area",),
+        "Reads that legacy answered because new couldn't be reached at all; only with `fallback: safe`.",
+    ),
     Metric("strangler_breaker_opened_total", "counter", ("backend",), "How often a breaker opened, by all workers."),
     Metric(
         "strangler_endpoint_held_off",

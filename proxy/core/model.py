@@ -76,6 +76,7 @@ class Reason(StrEnum):
     NO_FLAG = "no_flag"  # the area's implied flag does not exist: legacy
     NO_DEFAULT = "no_default"  # a default was needed and the flag has none: legacy
     FLAG_ERROR = "flag_error"  # the flag failed or named no known variant: legacy
+    FALLBACK = "fallback"  # new can't be reached at all, and the area lets legacy answer safe reads
     IDENTITY_INVALID = "identity_invalid"  # an identity was claimed that cannot be read: legacy
 
 

@@ -15,7 +15,9 @@ from proxy.core.generation import Generation, assemble
 from proxy.core.layout import StateDir
 from proxy.core.plan import TableRef, decode_record, plan_name
 
-_SLICE_S: Final = 0.0004  # what each loop turn adds to the requests it serves while a plan is taken; a turn costs a tenth of it
+_SLICE_S: Final = (
+    0.0004  # what each loop turn adds to the requests it serves while a plan is taken; a turn costs a tenth of it
+)
 _TABLE_LINE: Final = b'{"kind":"table",'
 
 _END: Final = object()

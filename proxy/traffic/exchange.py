@@ -29,10 +29,10 @@ from proxy.core.message import CHUNKED, NO_BODY, RequestHead
 from proxy.core.override import override
 from proxy.core.rewrite import forward_target
 from proxy.traffic.ending import SAFE
+from proxy.traffic.falling import Falling
 from proxy.traffic.limits import WATER_BYTES
-from proxy.traffic.loan import LENT, TRIAL
+from proxy.traffic.loan import LENT, RELENT, TRIAL
 from proxy.traffic.tracing import with_trace
-from proxy.traffic.waiting import Waiting
 
 if TYPE_CHECKING:
     from proxy.core.decision import Decision
@@ -47,10 +47,10 @@ IDEMPOTENT: Final = SAFE | {b"PUT", b"DELETE"}
 """Methods that may be sent a second time (RFC 9110 §9.2.2)."""
 
 
-class Exchange(Waiting):
+class Exchange(Falling):
     """One request and its answer."""
 
-    __slots__ = ("_message", "_tried", "_waiting")
+    __slots__ = ("_message", "_waiting")
 
     _message: bytes  # the head as the backend is to get it
 
@@ -101,8 +101,8 @@ class Exchange(Waiting):
         self._route()
         return surplus
 
-    def _route(self, *, again: bool = False) -> None:
-        """Decide, and send or wait for a connection; `again`: it was decided before, and is charged to no cap."""
+    @override
+    def _route(self, *, again: bool = False, fallen: Decision | None = None) -> None:
         traffic = self.traffic
         wiring = self.wiring
         head = self.head
@@ -110,7 +110,9 @@ class Exchange(Waiting):
         self._freezes = freezes = traffic.freezes
         peer = self._address.decode() if latch.entries else None
         try:
-            decision = decide(wiring.generation, head, peer_trusted=self._peer_trusted, latch=latch, peer=peer)
+            decision = fallen or decide(
+                wiring.generation, head, peer_trusted=self._peer_trusted, latch=latch, peer=peer
+            )
             self._outlet = outlet = wiring.outlets[decision.backend]
             self._message = outlet.requests[self._peer_kind].write(
                 head,
@@ -156,6 +158,8 @@ class Exchange(Waiting):
         pool = outlet.pool
         endpoint = pool.choose(traffic.tick)
         assert endpoint is not None  # every backend has one, and none has been tried
+        if endpoint.minded and loan == LENT and self._passed_by(outlet):
+            return
         pool.load.in_flight += 1
         endpoint.in_flight += 1
         self._endpoint = endpoint
@@ -254,7 +258,8 @@ class Exchange(Waiting):
         if another is None:
             if self._lent != TRIAL:
                 outlet.pool.load.failed(Stage.CONNECT, kind)
-            self._refuse(fault)
+            if not outlet.pool.exhausted(self._tried) or not self._fall_back(fault):
+                self._refuse(fault)
             return
         self.traffic.telemetry.fault(fault, outlet.backend)
         self._ask(another)
@@ -379,6 +384,7 @@ class Exchange(Waiting):
             self._connection = None
             self._waiting, self._replay = self._replay, b""
             if unchanged:
+                self._lent = RELENT
                 self._ask(self._endpoint)
             else:
                 self._decide_anew()

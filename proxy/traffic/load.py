@@ -20,7 +20,6 @@ from proxy.core.breaker import Breaker, Effect, State
 from proxy.core.fairqueue import FairQueue, Offered
 from proxy.core.faults import Kind, Stage
 from proxy.core.reaching import BreakerCare
-from proxy.traffic.loan import TRIAL
 from proxy.traffic.retrying import Retrying
 from proxy.traffic.tripping import Tripping
 
@@ -151,9 +150,9 @@ class Load:
         self._left(exchange)
         self._settle()
 
-    def returned(self, exchange: Ending, loan: int) -> None:
+    def returned(self, exchange: Ending) -> None:
         """A place was given back while somebody waits, or the breaker isn't closed."""
-        if loan == TRIAL and exchange in self._trials:
+        if exchange in self._trials:
             self._trials.discard(exchange)
             self._judge(exchange)
         self._serve_soon()

@@ -119,6 +119,17 @@ class Pool:
         found = self.choose(tick, tried)
         return found if found is None or self.load.retrying.granted(tick) else None
 
+    def exhausted(self, tried: Sequence[Endpoint]) -> bool:
+        """Whether no endpoint is left that wasn't tried."""
+        return all(endpoint in tried for endpoint in self._endpoints)
+
+    def none_healthy(self, tick: int) -> bool:
+        """Whether every endpoint couldn't be reached a moment ago, or is unhealthy as its probes say."""
+        now_s = tick * TICK_S
+        return all(
+            endpoint.minded and endpoint.health.believed(now_s) >= Standing.UNHEALTHY for endpoint in self._endpoints
+        )
+
     def faulted(self, endpoint: Endpoint, stage: Stage, kind: Kind, tick: int) -> None:
         """An exchange broke at an endpoint.
 

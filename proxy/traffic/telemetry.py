@@ -101,6 +101,11 @@ class Telemetry:
             if state is not State.CLOSED:
                 self._cells[self._counters.series(breaker_series(backend, state))] += change
 
+    def fell_back(self, decision: Decision) -> None:
+        """Legacy answers what new was to answer."""
+        name = f'strangler_fallbacks_total{{area="{label(decision.area or NO_AREA)}"}}'
+        self._cells[self._counters.series(name)] += 1
+
     def ejected(self, backend: Backend) -> None:
         """An endpoint is left out because of what it left unanswered."""
         self._cells[self._counters.series(f'strangler_endpoint_ejections_total{{backend="{backend}"}}')] += 1

@@ -40,6 +40,10 @@ class Waiting(Answering):
         """Latch or freezes changed during a wait; nothing has begun anywhere, so the present generation decides."""
         raise NotImplementedError
 
+    def _fall_back(self, fault: Fault) -> bool:
+        """New can't be reached at all: whether legacy answers, in which case that has begun."""
+        raise NotImplementedError
+
     @property
     def _overtaken(self) -> bool:
         """Whether latch or freezes changed since it was decided."""
@@ -60,7 +64,7 @@ class Waiting(Answering):
             case Answer.FULL:
                 self._refuse_at_load(Kind.BUSY)
             case Answer.TRIPPED:
-                self._refuse_at_load(Kind.TRIPPED)
+                self._tripped()
         return NOT_LENT
 
     @override
@@ -76,7 +80,7 @@ class Waiting(Answering):
             load.in_flight -= 1
             load.ended += 1
             if not load.ceiling:
-                load.returned(self, lent)
+                load.returned(self)
 
     def admitted(self) -> None:
         """Its turn has come."""
@@ -104,7 +108,17 @@ class Waiting(Answering):
     def tripped(self) -> None:
         """It waits no longer: the breaker has opened."""
         self._lent = NOT_LENT
-        self._refuse_at_load(Kind.TRIPPED)
+        try:
+            if self._overtaken:
+                self._decide_anew()
+            else:
+                self._tripped()
+        except Exception:  # noqa: BLE001  see `admitted`
+            self.failed()
+
+    def _tripped(self) -> None:
+        if not self._fall_back(Fault(self._outlet.party, Stage.CONNECT, Kind.TRIPPED)):
+            self._refuse_at_load(Kind.TRIPPED)
 
     def _refuse_at_load(self, kind: Kind) -> None:
         outlet = self._outlet

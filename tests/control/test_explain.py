@@ -11,7 +11,7 @@ from proxy.control.question import CannotAsk, Question
 from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.generation import Generation
 from proxy.core.limits import Rate
-from proxy.core.model import Backend
+from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Flag, Identity, Plan, Source, new_settings
 from proxy.core.reaching import Patience
 from proxy.core.signed import derive
@@ -291,3 +291,18 @@ def test_a_breaker_that_is_open_is_told_with_its_workers() -> None:
     assert told.unavailable == "the breaker of legacy is open on worker 0, half open on worker 2"
     assert [step.result for step in told.steps][-1] == "503 there for now"
     assert asked(configured(), "/elsewhere").unavailable is None
+
+
+def test_whether_legacy_would_answer_in_place_of_new_is_told() -> None:
+    made = configured(HEADER, areas=(area("orders", fallback=Fallback.SAFE), area("accounts")), flags=(ramp(100),))
+    told = asked(made, account="acme")
+    assert (told.backend, told.fallback) == ("new", True)
+    question = Question(method="GET", target="/orders/7", account="acme")
+    down = explain(question, live(made), latch=NOTHING_ROLLED_BACK, source="running", breakers={"new": {1: "open"}})
+    assert down.steps[-1].result == "legacy answers there for now"
+    assert not explain(
+        Question(method="POST", target="/orders/7", account="acme"),
+        live(made),
+        latch=NOTHING_ROLLED_BACK,
+        source="files",
+    ).fallback

@@ -1,0 +1,57 @@
+"""An exchange that legacy answers in place of new, which can't be reached at all (`proxy.core.fallback`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.core.fallback import falls_back
+from proxy.core.faults import Fault, Kind, Stage
+from proxy.core.model import Backend, Reason
+from proxy.core.override import override
+from proxy.traffic.loan import RELENT
+from proxy.traffic.waiting import Waiting
+
+if TYPE_CHECKING:
+    from proxy.core.decision import Decision
+    from proxy.traffic.endpoint import Endpoint
+    from proxy.traffic.wiring import Outlet
+
+
+class Falling(Waiting):
+    """One request and its answer, as far as another system than the one that was meant may answer it."""
+
+    __slots__ = ("_tried",)
+
+    _tried: tuple[Endpoint, ...]
+
+    def _route(self, *, again: bool = False, fallen: Decision | None = None) -> None:
+        """Decide, and send or wait for a connection.
+
+        Args:
+            again: it was decided before, and is charged to no cap.
+            fallen: what was decided, where it is legacy that answers in place of new.
+        """
+        raise NotImplementedError
+
+    @override
+    def _fall_back(self, fault: Fault) -> bool:
+        decision = self.decision
+        if decision is None or self._lent == RELENT or not falls_back(decision):
+            return False
+        telemetry = self.traffic.telemetry
+        telemetry.fault(fault, decision.backend)
+        telemetry.fell_back(decision)
+        self.fault = fault  # as the breaker judges one that it let through to try
+        self._return_loan()
+        self.fault = None
+        self._tried = ()
+        decision.backend = Backend.LEGACY
+        decision.reason = Reason.FALLBACK
+        self._route(again=True, fallen=decision)
+        return True
+
+    def _passed_by(self, outlet: Outlet) -> bool:
+        """Whether no endpoint is healthy, and legacy answers: then nobody has to wait for one that was dead a moment ago."""
+        if not outlet.pool.none_healthy(self.traffic.tick):
+            return False
+        return self._fall_back(Fault(outlet.party, Stage.CONNECT, Kind.UNREACHABLE))
