@@ -37,15 +37,11 @@ def cookies(number: int, path: str = "", *, account: bool = True) -> str:
     visitors, pins, until_s = _signers()
     visitor = f"{number:032x}"
     who = f"account=acct-{number}; " if account else ""
-    said = f"acct=acct-{number}; {who}session=0123456789abcdef; {_pair(VISITOR_COOKIE, visitors.sign(visitor.encode(), until_s))}"
+    said = f"acct=acct-{number}; {who}session=0123456789abcdef; {VISITOR_COOKIE}={visitors.sign(visitor, until_s)}"
     area = _AREA.search(path)
     if area is None:
         return said
     name, subject = area[1], f"acct-{number}" if account else ""
     letter = "n" if bucket(name, subject or visitor, 100) < SHARE else "l"
-    pin = pins.sign(f"{name}:{letter}:{until_s}".encode(), until_s, subject.encode())
-    return f"{said}; {_pair(PIN_COOKIE, pin)}"
-
-
-def _pair(name: bytes, token: bytes) -> str:
-    return f"{name.decode()}={token.decode()}"
+    pin = pins.sign(f"{name}:{letter}:{until_s}", until_s, subject.encode())
+    return f"{said}; {PIN_COOKIE}={pin}"

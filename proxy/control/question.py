@@ -112,13 +112,13 @@ def _signed(question: Question, generation: Generation) -> list[tuple[str, str]]
             raise CannotAsk("--visitor: this configuration knows no visitors (identity.visitors)")
         if not _VISITOR.fullmatch(question.visitor):
             raise CannotAsk("--visitor takes an id of letters, digits, - and _, 64 at most")
-        found.append((VISITOR_COOKIE.decode(), generation.visitors.token(question.visitor, now_s).decode()))
+        found.append((VISITOR_COOKIE, generation.visitors.token(question.visitor, now_s)))
     if question.pins:
         token = None if generation.pins is None else generation.pins.supposed(question.pins, now_s)
         if token is None:
             wanted = ", ".join(area for area, _ in question.pins)
             raise CannotAsk(f"--pin: not all of these areas pin who asks for them (`pin:`): {wanted}")
-        found.append((PIN_COOKIE.decode(), token.decode()))
+        found.append((PIN_COOKIE, token))
     return found
 
 

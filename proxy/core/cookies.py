@@ -15,13 +15,18 @@ _BLANKS: Final = (" ", "\t")  # of controls a head has only tabs
 
 
 def cookie_values(head: RequestHead, name: str) -> list[bytes]:
+    """The octets of `cookie_texts`."""
+    return [text.encode("latin-1") for text in cookie_texts(head, name)]
+
+
+def cookie_texts(head: RequestHead, name: str) -> list[str]:
     """Every value of a cookie, trimmed, surrounding quotes removed (RFC 6265 §4.2.1, read leniently).
 
     Args:
         head: the request's.
         name: the cookie's, its octets as Latin-1: compiled, text is searched and cut at a fifth of what bytes cost.
     """
-    values: list[bytes] = []
+    values: list[str] = []
     for line in head.all(b"cookie"):
         text = line.decode("latin-1")
         if name not in text:
@@ -33,7 +38,7 @@ def cookie_values(head: RequestHead, name: str) -> list[bytes]:
             if _trimmed(key) == name:
                 value = _trimmed(value)
                 quoted = len(value) > 1 and value.startswith('"') and value.endswith('"')
-                values.append((value[1:-1] if quoted else value).encode("latin-1"))
+                values.append(value[1:-1] if quoted else value)
     return values
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from proxy.core.cookies import cookie_values
+from proxy.core.cookies import cookie_texts
 from proxy.core.model import Backend, Reason
 from proxy.core.ramp import shares_of
 from proxy.core.signed import Doubt, Purpose, Signer, SigningKey
@@ -25,17 +25,16 @@ if TYPE_CHECKING:
     from proxy.core.decision import Decision, Trace
     from proxy.core.plan import Area, Flag
 
-PIN_COOKIE: Final = b"strangler-pin"
-_NAME: Final = PIN_COOKIE.decode("latin-1")
+PIN_COOKIE: Final = "strangler-pin"
 
 MOST_PINS: Final = 16
 """In one cookie: those that end first are left out. With names as long as they may be it is 1.3 KiB."""
 
 _MOST_READ: Final = 2  # as `proxy.core.visitors` has it
-_LETTERS: Final = {Backend.NEW: b"n", Backend.LEGACY: b"l"}
+_LETTERS: Final = {Backend.NEW: "n", Backend.LEGACY: "l"}
 _BACKENDS: Final = {letter: backend for backend, letter in _LETTERS.items()}
-_BETWEEN: Final = b"~"  # neither it nor a colon stands in a name
-_NONE: Final[tuple[tuple[bytes, bytes, int], ...]] = ()
+_BETWEEN: Final = "~"  # neither it nor a colon stands in a name
+_NONE: Final[tuple[tuple[str, str, int], ...]] = ()
 
 
 class PinnedArea(NamedTuple):
@@ -58,7 +57,7 @@ class Pinning:
 
     __slots__ = ("area", "backend", "held", "others", "subject")
 
-    def __init__(self, area: bytes, backend: Backend, subject: bytes) -> None:
+    def __init__(self, area: str, backend: Backend, subject: bytes) -> None:
         self.area = area
         self.backend = backend
         self.subject = subject
@@ -89,12 +88,11 @@ class Pins:
         area = self._areas.get(decision.area or "")
         if area is None or decision.clause not in area.ramps or decision.area is None:
             return
-        name = decision.area.encode()
         subject = b"" if decision.account is None else decision.account.encode()
-        decision.pinning = pinning = Pinning(name, decision.backend, subject)
+        decision.pinning = pinning = Pinning(decision.area, decision.backend, subject)
         now_s = decision.generation.now_s()
         doubt = None
-        for raw in cookie_values(decision.head, _NAME)[:_MOST_READ]:
+        for raw in cookie_texts(decision.head, PIN_COOKIE)[:_MOST_READ]:
             found = self._signer.verify(raw, now_s, subject)
             if isinstance(found, Doubt):
                 doubt = found
@@ -107,16 +105,16 @@ class Pins:
         if trace is not None:
             trace.step(None, f"pin of {decision.area}", "none" if doubt is None else f"not believed: {doubt}")
 
-    def token(self, pinning: Pinning, now_s: float) -> tuple[bytes, int]:
+    def token(self, pinning: Pinning, now_s: float) -> tuple[str, int]:
         """What the cookie holds from now on, and for how many seconds."""
         now = int(now_s)
-        own = (pinning.area, _LETTERS[pinning.backend], now + self._areas[pinning.area.decode()].pin_s)
+        own = (pinning.area, _LETTERS[pinning.backend], now + self._areas[pinning.area].pin_s)
         kept = [own, *sorted(pinning.others, key=_until, reverse=True)[: MOST_PINS - 1]]
         until_s = max(map(_until, kept))
-        value = _BETWEEN.join([b"%b:%b:%d" % one for one in kept])
+        value = _BETWEEN.join([f"{area}:{letter}:{until}" for area, letter, until in kept])
         return self._signer.sign(value, until_s, pinning.subject), until_s - now
 
-    def supposed(self, began: Sequence[tuple[str, Backend]], now_s: float) -> bytes | None:
+    def supposed(self, began: Sequence[tuple[str, Backend]], now_s: float) -> str | None:
         """The cookie of somebody who began there now, by area; None: not all of these areas pin.
 
         For questions; on the traffic path `hold` and `token` make it.
@@ -124,8 +122,8 @@ class Pins:
         (area, backend), *others = began
         if any(name not in self._areas for name, _ in began):
             return None
-        pinning = Pinning(area.encode(), backend, b"")
-        until = [(name.encode(), _LETTERS[other], int(now_s) + self._areas[name].pin_s) for name, other in others]
+        pinning = Pinning(area, backend, b"")
+        until = [(name, _LETTERS[other], int(now_s) + self._areas[name].pin_s) for name, other in others]
         pinning.others = tuple(until)
         return self.token(pinning, now_s)[0]
 
@@ -146,12 +144,12 @@ def _between(then: object, flag: Flag) -> bool:
     return bool(found)
 
 
-def _began(pinning: Pinning, value: bytes, now_s: float) -> tuple[Backend, int] | None:
+def _began(pinning: Pinning, value: str, now_s: float) -> tuple[Backend, int] | None:
     """Where the request's area began, and until when that holds, by a believed cookie; the rest is taken note of."""
     found = None
     others = []
     for one in value.split(_BETWEEN):
-        area, letter, text = one.split(b":")
+        area, letter, text = one.split(":")
         until_s = int(text)
         if until_s <= now_s:
             continue
@@ -177,5 +175,5 @@ def _time(unix_s: int) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _until(pin: tuple[bytes, bytes, int]) -> int:
+def _until(pin: tuple[str, str, int]) -> int:
     return pin[2]

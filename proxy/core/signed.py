@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 LONGEST_TOKEN_BYTES: Final = 3072
 """Longer ones are none of ours; browsers keep cookies of up to 4096 bytes (RFC 6265 §6.1), name and attributes included."""
 
-_PLAIN: Final = b"1"
-_BOUND: Final = b"1b"
+_PLAIN: Final = "1"
+_BOUND: Final = "1b"
 _MAC_BYTES: Final = 16  # nobody can try 2^128 forgeries, and each would have to be tried here
 _SECRET_BYTES: Final = 32
 _ID_BYTES: Final = 4
@@ -56,7 +56,7 @@ class SigningKey(NamedTuple):
 class Token(NamedTuple):
     """What a believed token says."""
 
-    value: bytes
+    value: str
     until_s: int
     renew: bool  # signed with a key that is on its way out
 
@@ -85,14 +85,12 @@ class Signer:
     def __init__(self, keys: Iterable[SigningKey], purpose: Purpose) -> None:
         # Hashes that have taken in their key: a copy of one costs half of making it anew.
         self._hashes = {
-            key.id.encode(): blake2b(
-                key=bytes.fromhex(key.secret), digest_size=_MAC_BYTES, person=purpose.value.encode()
-            )
+            key.id: blake2b(key=bytes.fromhex(key.secret), digest_size=_MAC_BYTES, person=purpose.value.encode())
             for key in keys
         }
         self._first = next(iter(self._hashes))
 
-    def sign(self, value: bytes, until_s: int, subject: bytes = b"") -> bytes:
+    def sign(self, value: str, until_s: int, subject: bytes = b"") -> str:
         """A token.
 
         Args:
@@ -100,21 +98,21 @@ class Signer:
             until_s: Unix seconds from which on it isn't believed.
             subject: whom it is bound to; empty: whoever has it.
         """
-        body = b"%b.%b.%d.%b" % (_BOUND if subject else _PLAIN, self._first, until_s, value)
-        return body + b"." + self._mac(self._first, body, subject)
+        body = f"{_BOUND if subject else _PLAIN}.{self._first}.{until_s}.{value}"
+        return f"{body}.{self._mac(self._first, body, subject)}"
 
-    def verify(self, token: bytes, now_s: float, subject: bytes = b"") -> Token | Doubt:
+    def verify(self, token: str, now_s: float, subject: bytes = b"") -> Token | Doubt:
         """What a token says, if it is believed.
 
         Args:
-            token: as a client sent it.
+            token: as a client sent it, its octets as Latin-1 (`proxy.core.cookies` says why).
             now_s: Unix seconds.
             subject: who sends it; a token that is bound to somebody else isn't believed.
         """
-        if len(token) > LONGEST_TOKEN_BYTES:
+        if len(token) > LONGEST_TOKEN_BYTES or not token.isascii():
             return Doubt.MALFORMED
-        body, _, mac = token.rpartition(b".")
-        parts = body.split(b".", 3)
+        body, _, mac = token.rpartition(".")
+        parts = body.split(".", 3)
         if len(parts) != 4 or parts[0] not in (_PLAIN, _BOUND):
             return Doubt.MALFORMED
         mark, key = parts[0], parts[1]
@@ -125,7 +123,8 @@ class Signer:
         until_s = int(parts[2])  # ours: it is signed
         return Token(parts[3], until_s, key != self._first) if now_s < until_s else Doubt.EXPIRED
 
-    def _mac(self, key: bytes, body: bytes, subject: bytes) -> bytes:
+    def _mac(self, key: str, body: str, subject: bytes) -> str:
         hashed = self._hashes[key].copy()
-        hashed.update(body + _BETWEEN + subject if subject else body)
-        return hashed.hexdigest().encode()
+        said = body.encode()
+        hashed.update(said + _BETWEEN + subject if subject else said)
+        return hashed.hexdigest()

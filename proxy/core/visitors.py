@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.cookies import cookie_values
+from proxy.core.cookies import cookie_texts
 from proxy.core.signed import Purpose, Signer, SigningKey, Token
 
 if TYPE_CHECKING:
     from proxy.core.decision import Trace
     from proxy.core.facts import Facts
 
-VISITOR_COOKIE: Final = b"strangler-visitor"
-_NAME: Final = VISITOR_COOKIE.decode("latin-1")
+VISITOR_COOKIE: Final = "strangler-visitor"
 
 _MOST_READ: Final = 2  # of one name: a neighbour's domain may set a cookie too (RFC 6265 §8.6), but not make us work
 
@@ -56,17 +55,17 @@ class Visitors:
         """Fill in the visitor of a request without an account."""
         now_s = facts.generation.now_s()
         told = "none"
-        for raw in cookie_values(facts.head, _NAME)[:_MOST_READ]:
+        for raw in cookie_texts(facts.head, VISITOR_COOKIE)[:_MOST_READ]:
             found = self._signer.verify(raw, now_s)
             if isinstance(found, Token):
                 renew = found.renew or 2 * (found.until_s - now_s) < self._lasts_s
-                facts.visitor = Visitor(found.value.decode("latin-1"), renew=renew)
+                facts.visitor = Visitor(found.value, renew=renew)
                 told = f"{facts.visitor.id} (verified)"
                 break
             told = f"not believed: {found}"
         if trace is not None:
             trace.step(None, "visitor", told)
 
-    def token(self, id_: str, now_s: float) -> bytes:
+    def token(self, id_: str, now_s: float) -> str:
         """What the cookie of a visitor holds from now on."""
-        return self._signer.sign(id_.encode(), int(now_s) + self._lasts_s)
+        return self._signer.sign(id_, int(now_s) + self._lasts_s)

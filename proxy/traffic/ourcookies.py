@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from proxy.core.message import AnswerHead
     from proxy.core.model import Backend
 
-OUR_COOKIES: Final = (VISITOR_COOKIE.decode(), PIN_COOKIE.decode())
+OUR_COOKIES: Final = (VISITOR_COOKIE, PIN_COOKIE)
 """Names that no backend hears, and none may use."""
 
 _NOT_MODIFIED: Final = 304
@@ -75,7 +75,7 @@ class OurCookies:
         lines = b"".join([self._line(*one, secure=secure) for one in (visitor, pin) if one is not None])
         return lines + b"Cache-Control: private\r\n" if said is Sharing.UNSAID else lines
 
-    def _visitor(self, decision: Decision) -> tuple[bytes, bytes, int] | None:
+    def _visitor(self, decision: Decision) -> tuple[str, str, int] | None:
         """Name, value and seconds of a visitor's cookie, if it is to be given."""
         visitors, visitor = self._visitors, decision.visitor
         if visitors is None or decision.standing is not Standing.ABSENT or decision.reason not in _ASKED:
@@ -85,7 +85,7 @@ class OurCookies:
         id_ = secrets.token_hex(_ID_BYTES) if visitor is None else visitor.id
         return VISITOR_COOKIE, visitors.token(id_, self._now_s()), visitors.lasts_s
 
-    def _pin(self, decision: Decision) -> tuple[bytes, bytes, int] | None:
+    def _pin(self, decision: Decision) -> tuple[str, str, int] | None:
         """The same of a pin's."""
         pins, pinning = self._pins, decision.pinning
         if pins is None or pinning is None or pinning.held:
@@ -97,7 +97,7 @@ class OurCookies:
         pairs = [pair for pair in zip(head.names, head.lines, strict=True) if pair[0] not in edited] + said
         return sharing([name for name, _ in pairs], [line for _, line in pairs], self._now_s())
 
-    def _line(self, name: bytes, value: bytes, lasts_s: int, *, secure: bool) -> bytes:
+    def _line(self, name: str, value: str, lasts_s: int, *, secure: bool) -> bytes:
         # Lax, not Strict: who follows a link from elsewhere is the same visitor, and must meet the same system.
-        ends = b"; Secure\r\n" if secure or self._secure else b"\r\n"
-        return b"Set-Cookie: %b=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%b" % (name, value, lasts_s, ends)
+        ends = "; Secure\r\n" if secure or self._secure else "\r\n"
+        return f"Set-Cookie: {name}={value}; Max-Age={lasts_s}; Path=/; HttpOnly; SameSite=Lax{ends}".encode()

@@ -38,8 +38,8 @@ def began(backend: Backend, *, name: str = "orders", subject: str = "", ago_s: i
     """The Cookie line of who began there, as somebody's pin or, without a subject, as one of before signing in."""
     pins = shop((None, shares(50)), names=(name,)).pins
     assert pins is not None
-    token, _ = pins.token(Pinning(name.encode(), backend, subject.encode()), NOW_S - ago_s)
-    return f"Cookie: {PIN_COOKIE.decode()}={token.decode()}"
+    token, _ = pins.token(Pinning(name, backend, subject.encode()), NOW_S - ago_s)
+    return f"Cookie: {PIN_COOKIE}={token}"
 
 
 def asked(shop: Generation, cookie: str, account: str | None = "acme", **keys: Any) -> tuple[Backend, Reason]:
@@ -133,7 +133,7 @@ def test_one_cookie_holds_the_pins_of_all_areas_but_no_more_than_fit() -> None:
         token, lasts_s = made.pins.token(decision.pinning, NOW_S - len(names) + at)  # one second after the other
         assert len(token) < LONGEST_TOKEN_BYTES
         assert lasts_s == LASTS_S
-        cookie = f"Cookie: strangler-pin={token.decode()}"
+        cookie = f"Cookie: strangler-pin={token}"
     held = [
         (one := ask(made, f"/{name}", account="acme", headers=cookie)).pinning and one.pinning.held for name in names
     ]

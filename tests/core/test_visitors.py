@@ -19,8 +19,8 @@ RAMP = (None, {"fractional": [["new", 50], ["legacy", 50]]})
 
 
 def cookie(visitor: str, *, key: Any = KEY, purpose: Purpose = Purpose.VISITOR, left_s: int = 10 * DAY_S) -> str:
-    token = Signer((key,), purpose).sign(visitor.encode(), int(NOW_S) + left_s)
-    return f"Cookie: a=1; {VISITOR_COOKIE.decode()}={token.decode()}; b=2"
+    token = Signer((key,), purpose).sign(visitor, int(NOW_S) + left_s)
+    return f"Cookie: a=1; {VISITOR_COOKIE}={token}; b=2"
 
 
 def shop(*clauses: Any, known: bool = True) -> Any:
@@ -94,6 +94,6 @@ def test_an_id_is_written_anew_once_half_of_its_time_is_over(left_s: int, renew:
 
 
 def test_of_two_cookies_the_one_that_is_believed_counts() -> None:
-    tossed = f"Cookie: {VISITOR_COOKIE.decode()}=from-a-neighbour; " + cookie("v1").removeprefix("Cookie: ")
+    tossed = f"Cookie: {VISITOR_COOKIE}=from-a-neighbour; " + cookie("v1").removeprefix("Cookie: ")
     assert ask(shop(), "/orders", headers=tossed).bucket == bucket("orders", "v1", 100)
     assert request("/orders", headers=tossed).names.count(b"cookie") == 1
