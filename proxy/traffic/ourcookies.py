@@ -90,6 +90,8 @@ class OurCookies:
         pins, pinning = self._pins, decision.pinning
         if pins is None or pinning is None or pinning.held:
             return None
+        if pinning.backend is not decision.backend:
+            return None  # a fallback answered: nothing began where the share says
         return PIN_COOKIE, *pins.token(pinning, self._now_s())
 
     def _sharing(self, decision: Decision, head: AnswerHead) -> Sharing:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.core.bucketing import bucket
-from proxy.core.model import Backend
+from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Area, Clause, Flag, Identity, Route, Source
 from proxy.core.signed import derive
 from tests.traffic.wire import Node, RawBackend, a_plan
@@ -250,3 +250,13 @@ def test_who_began_without_an_account_stays_there_after_signing_in(browse: Calla
     browser.jar[b"acct"] = b"acct-1" if home is Backend.LEGACY else b"acme"  # whose bucket lies on the other side
     _, told = browser.ask(home)
     assert given(told) == []
+
+
+def test_who_is_answered_by_fallback_began_nowhere(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend
+) -> None:
+    new.close()
+    area = {"pin_s": 1800.0, "fallback": Fallback.SAFE}
+    browser = Browser(start(**shop(identity=Identity(account=BY_COOKIE), area=area)), legacy, new)
+    browser.jar[b"acct"] = b"acct-1"  # whose bucket is new's
+    assert given(browser.ask(Backend.LEGACY)[1]) == []
