@@ -17,6 +17,9 @@ from proxy.app.messages import log_to_stderr
 from proxy.app.process import ending, hangups
 from proxy.control.canary import CanaryCommand
 from proxy.control.commands import serve_commands
+from proxy.control.drill import DrillCommand
+from proxy.control.drills import DrillFile
+from proxy.control.drillwatching import DrillWatcher
 from proxy.control.editing import Editor
 from proxy.control.freeze import FreezeCommand
 from proxy.control.freezes import Freezer
@@ -29,6 +32,7 @@ from proxy.control.lateness import Lateness
 from proxy.control.probes import Prober
 from proxy.control.publish import Publisher
 from proxy.control.recorder import Recorder
+from proxy.control.rehearsing import Rehearsals
 from proxy.control.reload import CannotStart, Reloader
 from proxy.control.reloadnow import ReloadCommand
 from proxy.control.report import Reporter
@@ -89,6 +93,7 @@ async def control(assignment: Assignment) -> int:
         plan=lambda: reloader.standing.plan,
         context_of=lambda spec: backend_context(spec.tls, state.file),
     )
+    drills = DrillFile(state=state, boot=settings.boot, publisher=publisher)
     telemetry = Telemetry(
         own=own,
         slots=[Counters(map_page(state.counters(slot), writable=False)) for slot in slots],
@@ -96,6 +101,7 @@ async def control(assignment: Assignment) -> int:
         reloader=reloader,
         journal=journal,
         latch=latch,
+        drills=drills,
         prober=prober,
     )
     freezer = Freezer(state=state, boot=settings.boot, publisher=publisher, record=journal.record)
@@ -108,6 +114,7 @@ async def control(assignment: Assignment) -> int:
         latch=latch,
         lateness=lateness,
         freezer=freezer,
+        drills=lambda: watcher.reports(),  # noqa: PLW0108 - it is made below
         prober=prober,
         workers=settings.workers,
     )
@@ -121,6 +128,10 @@ async def control(assignment: Assignment) -> int:
     throwing = LatchCommands(
         state=state, store=store, keeper=keeper, publisher=publisher, reloader=reloader, journal=journal
     )
+    rehearsals = Rehearsals(throwing, store, journal)
+    watcher = DrillWatcher(
+        drills=drills, publisher=publisher, store=store, telemetry=telemetry, journal=journal, rehearsals=rehearsals
+    )
     reload = ReloadCommand(reloader, publisher)
     commands = (
         StatusCommand(reporter),
@@ -131,6 +142,7 @@ async def control(assignment: Assignment) -> int:
             editor=editor, reloader=reloader, publisher=publisher, state=state, record=journal.record, latch=latch.latch
         ),
         FreezeCommand(freezer=freezer, reloader=reloader),
+        DrillCommand(drills=drills, watcher=watcher, rehearsals=rehearsals, reloader=reloader, journal=journal),
         reload,
     )
     app = ops_app(readiness=reporter.readiness, metrics=telemetry.metrics)
@@ -139,6 +151,7 @@ async def control(assignment: Assignment) -> int:
             ops = tasks.create_task(serve_ops(app, socket.socket(fileno=assignment.listener)))
             try:
                 await asyncio.to_thread(freezer.start)
+                await asyncio.to_thread(drills.start)
                 keeper.tell(reloader.reconsider)
                 await asyncio.to_thread(keeper.start)  # before the plan is posted, which is when workers start
                 await reloader.start(first=assignment.first, last_good=settings.last_good)
@@ -157,6 +170,8 @@ async def control(assignment: Assignment) -> int:
                         reloader.run(),
                         keeper.run(),
                         freezer.run(),
+                        drills.run(),
+                        watcher.run(),
                         lateness.run(),
                         witness.run(),
                         prober.run(),

@@ -19,12 +19,14 @@ from proxy.core.generation import Generation
 from proxy.core.pages import Confirmed, Page, Posted, Probed, TextPage
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.building import Builder
+from proxy.supervise.drillwatch import DrillWatch
 from proxy.supervise.follow import Follower, NothingToRun
 from proxy.supervise.freezewatch import FreezeWatch
 from proxy.supervise.latchwatch import LatchWatch
 from proxy.supervise.mapped import map_page
 from proxy.supervise.probewatch import ProbeWatch
 from proxy.supervise.saying import Saying
+from proxy.traffic.drilling import Drilling
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
 from proxy.traffic.tls import PLAIN, load_credentials, needs_credentials
@@ -57,6 +59,8 @@ async def work(assignment: Assignment) -> None:
     def freeze(live: tuple[LiveFreeze, ...]) -> None:
         if traffic is not None:
             traffic.freezes = live
+            if traffic.drilling is not None:
+                traffic.drilling.hurry()
 
     freezes = FreezeWatch(
         state=state,
@@ -66,13 +70,22 @@ async def work(assignment: Assignment) -> None:
         in_flight=lambda: ((), ()) if traffic is None else traffic.in_flight_under_freezes(),
     )
     freezes.start()
+    drilling: Drilling | None = None
+    drills = DrillWatch(
+        state=state,
+        boot=settings.boot,
+        saying=saying,
+        changed=lambda live: None if drilling is None else drilling.put(live),
+        tallies=lambda: () if drilling is None else drilling.tallies(),
+    )
+    drills.start()
     probes = ProbeWatch(
         Page(map_page(state.probes, writable=False), Probed),
         lambda unhealthy: None if traffic is None else traffic.heed_probes(unhealthy),
     )
 
     async def adopt(generation: Generation) -> Generation | None:
-        nonlocal traffic
+        nonlocal traffic, drilling
         credentials = PLAIN
         if needs_credentials(generation):
             former = PLAIN if traffic is None else traffic.credentials
@@ -88,6 +101,8 @@ async def work(assignment: Assignment) -> None:
                 credentials=credentials,
             )
             traffic.freezes = freezes.live
+            drilling = Drilling(traffic)
+            drilling.put(drills.live)
             traffic.heed_probes(probes.unhealthy)
             adopted.set()
         else:
@@ -100,7 +115,7 @@ async def work(assignment: Assignment) -> None:
     try:
         with ending(assignment.life) as end:
             async with asyncio.TaskGroup() as tasks:
-                following = [tasks.create_task(one.run()) for one in (follower, watch, freezes, probes)]
+                following = [tasks.create_task(one.run()) for one in (follower, watch, freezes, drills, probes)]
                 await either(adopted, end)
                 await either(watch.settled, end)  # or what isn't covered would go to legacy for a moment
                 if traffic is not None:

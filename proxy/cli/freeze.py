@@ -63,8 +63,8 @@ def freeze(
         raise click.UsageError("say for how long: --for 2m")
     arguments: dict[str, Any] = {"area": area, "reason": reason, "segment": segment, "end": end}
     if for_ is not None:
-        arguments["for_s"] = _seconds(for_, "--for")
-    arguments["wait_s"] = _seconds(wait, "--wait")
+        arguments["for_s"] = seconds(for_, "--for")
+    arguments["wait_s"] = seconds(wait, "--wait")
     if arguments["wait_s"] > 50:
         raise click.BadParameter("50s at most", param_hint="--wait")
     try:
@@ -88,7 +88,8 @@ def freeze(
         raise SystemExit(done["code"])
 
 
-def _seconds(text: str, option: str) -> float:
+def seconds(text: str, option: str) -> float:
+    """A duration such as `90s` or `2m`, given to an option."""
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([sm])", text.strip())
     if found is None:
         raise click.BadParameter(f"{text!r} is no duration; write it as 90s or 2m", param_hint=option)

@@ -7,6 +7,7 @@ import click
 from proxy.cli.canary import canary
 from proxy.cli.check import check
 from proxy.cli.demo.command import demo
+from proxy.cli.drill import drill
 from proxy.cli.explain import explain
 from proxy.cli.freeze import freeze
 from proxy.cli.journal import journal
@@ -44,5 +45,5 @@ def main() -> None:
     """
 
 
-for command in (demo, serve, check, explain, status, rollback, release, canary, freeze, reload, journal, schema):
+for command in (demo, serve, check, explain, status, rollback, release, canary, freeze, drill, reload, journal, schema):
     main.add_command(command)

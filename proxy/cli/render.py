@@ -146,6 +146,10 @@ def scope_text(scope: dict[str, str | None]) -> str:
 def _status_lines(report: dict[str, Any]) -> Iterator[str]:
     yield from _latch_lines(report["latch"])
     yield from _freeze_lines(report["freezes"])
+    if report["drills"]:
+        from proxy.cli.drilltext import drill_text
+
+        yield from map(drill_text, report["drills"])
     yield f"latch: epoch {report['latch']['epoch']}" + (
         "" if report["latch"]["rollbacks"] else ", nothing is rolled back"
     )

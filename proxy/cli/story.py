@@ -79,6 +79,10 @@ def _what(event: Event) -> str:
             return f"frozen: {_scope(scope)}"
         case Action.THAW:
             return f"no longer frozen: {_scope(scope)}"
+        case Action.DRILL:
+            return f"drill: {_scope(scope)}"
+        case Action.DRILLED:
+            return f"drill over: {_scope(scope)}"
         case Action.WORKER:
             return f"worker {scope.get('worker')} is another process"
         case Action.REFUSED:

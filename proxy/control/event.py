@@ -26,6 +26,8 @@ class Action(StrEnum):
     CANARY = "canary"
     FREEZE = "freeze"
     THAW = "thaw"  # a freeze ended, by itself or early
+    DRILL = "drill"  # a fault, or a rollback, on purpose, for a time
+    DRILLED = "drilled"  # that is over; `after` has what came of it
     WORKER = "worker"  # another process carries a share of the traffic
     REFUSED = "refused"  # a change that was asked for, or a file that was edited, is not in force
 

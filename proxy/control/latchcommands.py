@@ -18,7 +18,7 @@ from proxy.control.regions import regions_seen
 from proxy.control.reload import Reloader
 from proxy.control.rollback import Asked, Change, names_of_running, refused_event, running_plan
 from proxy.control.scopes import UnknownName, joined, names_of
-from proxy.core.latch import CannotRelease
+from proxy.core.latch import CannotRelease, Scope
 from proxy.core.layout import StateDir
 
 _USAGE: Final = 2
@@ -55,6 +55,26 @@ class LatchCommands:
         # A worker that saw STATE/ROLLBACK and has not seen the entry for it yet would hold on to what it saw.
         await self._obeyed(Obeying(self._publisher, self._store.present().epoch, 0.0))
         return await self._change(arguments, by_uid, "release", Change.release)
+
+    async def release_rehearsed(self, scope: Scope, *, reason: str, by_uid: int, unless: Callable[[], str]) -> None:
+        """End a rollback that was thrown for a drill.
+
+        Args:
+            scope: its own.
+            reason: for the journal.
+            by_uid: who began the drill.
+            unless: says why it must stay, empty: nothing speaks for that; asked while no other command changes the latch.
+
+        Raises:
+            Refused: it stays.
+        """
+
+        def do(change: Change) -> None:
+            if why := unless():
+                raise CannotRelease(why)
+            change.release()
+
+        await self._change({"scope": msgspec.to_builtins(scope), "reason": reason}, by_uid, "release", do)
 
     def _throw(self, change: Change) -> None:
         plan = self._reloader.standing.plan

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from proxy.control.backends import BackendLine, backend_lines
+from proxy.control.drillreport import DrillReport
 from proxy.control.freezes import FreezeLine, Freezer
 from proxy.control.journal import Behind, Journal
 from proxy.control.lateness import Lateness
@@ -99,6 +101,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     memory: Footprint | None  # what clients can make the workers take; None: no plan stands
     memory_told: str  # the same for people
     freezes: tuple[FreezeLine, ...]  # in force
+    drills: tuple[DrillReport, ...]  # that are on
     journal_behind: Behind | None  # events that a failing disk keeps waiting; None: none
 
 
@@ -115,6 +118,7 @@ class Reporter:
         latch: Rollbacks,
         lateness: Lateness,
         freezer: Freezer,
+        drills: Callable[[], tuple[DrillReport, ...]],
         prober: Prober,
         workers: int,
     ) -> None:
@@ -126,6 +130,7 @@ class Reporter:
         self._latch = latch
         self._lateness = lateness
         self._freezer = freezer
+        self._drills = drills
         self._prober = prober
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
@@ -201,6 +206,7 @@ class Reporter:
             memory=memory,
             memory_told="" if memory is None else str(memory),
             freezes=self._freezer.lines(),
+            drills=self._drills(),
             journal_behind=self._journal.behind,
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from proxy.control.backends import Breakers
+from proxy.control.drills import DrillFile
 from proxy.control.journal import Journal
 from proxy.control.probes import Prober
 from proxy.control.publish import Publisher
@@ -37,6 +38,7 @@ class Telemetry:
         reloader: Reloader,
         journal: Journal,
         latch: Rollbacks,
+        drills: DrillFile,
         prober: Prober,
     ) -> None:
         """Read nothing yet.
@@ -48,6 +50,7 @@ class Telemetry:
             reloader: knows the files.
             journal: knows what waits for the disk.
             latch: knows the rollbacks in force.
+            drills: knows the drills that are on.
             prober: knows which endpoints are healthy.
         """
         self._own = own
@@ -56,6 +59,7 @@ class Telemetry:
         self._reloader = reloader
         self._journal = journal
         self._latch = latch
+        self._drills = drills
         self._prober = prober
 
     def metrics(self) -> str:
@@ -104,6 +108,7 @@ class Telemetry:
         latch = self._latch.line()
         yield "strangler_latch_epoch_latest", latch.epoch
         yield "strangler_rollbacks_in_force", len(latch.rollbacks)
+        yield "strangler_drills_in_force", len(self._drills.lasting())
         yield "strangler_latch_on_disk", int(latch.on_disk and not latch.unreadable)
         if posted is not None:
             yield "strangler_generation_posted", posted.generation

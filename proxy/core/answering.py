@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from proxy.core.match import LiveRoute
 
 _NO_CONTENT: Final = 204
-_OURS: Final = frozenset({b"x-strangler", b"x-strangler-error"})  # only the proxy says who decided, and why
+_OURS: Final = frozenset(
+    {b"x-strangler", b"x-strangler-drill", b"x-strangler-error"}
+)  # only the proxy says who decided, and why
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 

@@ -60,6 +60,7 @@ class Kind(StrEnum):
     CAPPED = "capped"  # more requests in a time than an account may make, or an area takes
     TRIPPED = "tripped"  # its breaker is open: it left too many requests unanswered
     DRAINED = "drained"  # this process had to end first
+    DRILLED = "drilled"  # a drill answered in a backend's place
     FROZEN = "frozen"  # writes are held up while data is moved
     ROLLED_BACK = "rolled_back"  # a tunnel or an event stream that a rollback covers
     FAILED = "failed"  # a defect of ours
@@ -100,7 +101,7 @@ class Fault(NamedTuple):
                 return 429
             case Kind.CAPPED:
                 return 429
-            case Kind.BUSY | Kind.TRIPPED | Kind.DRAINED | Kind.FROZEN | Kind.ROLLED_BACK:
+            case Kind.BUSY | Kind.TRIPPED | Kind.DRAINED | Kind.DRILLED | Kind.FROZEN | Kind.ROLLED_BACK:
                 return 503
             case Kind.LOOPED:
                 return 508

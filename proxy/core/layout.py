@@ -61,6 +61,11 @@ class StateDir:
         return self.root / "freezes.json"
 
     @property
+    def drills(self) -> Path:
+        """The drills in force (docs/game-day.md)."""
+        return self.root / "drills.json"
+
+    @property
     def rollback(self) -> Path:
         """While a file of this name is there, everything is rolled back."""
         return self.root / "ROLLBACK"

@@ -59,6 +59,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("area", "cap"),
         "Requests that were beyond a `rate`: of their `account`, or the `total` of their area.",
     ),
+    Metric(
+        "strangler_drill_faults_total",
+        "counter",
+        ("area", "backend", "fault"),
+        "Requests that met the fault of a drill: whatever it makes of them is counted as the backend's elsewhere.",
+    ),
     Metric("strangler_retries_total", "counter", ("backend",), "Requests sent again, or to another endpoint."),
     Metric(
         "strangler_retries_withheld_total",
@@ -156,6 +162,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("strangler_latch_epoch", "gauge", ("worker",), "The epoch of the latch that a worker obeys."),
     Metric("strangler_latch_epoch_latest", "gauge", (), "The epoch of the latch that workers shall obey."),
     Metric("strangler_rollbacks_in_force", "gauge", (), "Rollbacks that stand."),
+    Metric("strangler_drills_in_force", "gauge", (), "Drills that are on."),
     Metric("strangler_latch_on_disk", "gauge", (), "1: the latch would outlive a restart of everything; 0: not yet."),
     Metric(
         "strangler_endpoint_healthy",

@@ -24,6 +24,7 @@ latch          the set of rollbacks in force                               kill 
 rollback       everything, an area, a segment, a region goes to legacy     abort
 release        ends a rollback: named, with a reason                       resume
 freeze         unsafe methods of an area answer 503 for a bounded time     maintenance
+drill          a fault or a rollback on purpose, for a bounded time       chaos, game day
 plan           the compiled, canonical, content-addressed configuration    snapshot
 record         one line of a plan                                          row, entry
 table          a mapped, read-only file that finds an account's line       index, set

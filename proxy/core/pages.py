@@ -60,6 +60,8 @@ class Confirmed:
     freeze_epoch: int = 0  # of the freezes that it obeys
     writes: tuple[int, ...] = ()  # for each in turn: requests in flight that may still change data in its scope
     tunnels: tuple[int, ...] = ()  # likewise: open WebSockets in its scope
+    drill_epoch: int = 0  # of the drills that it obeys
+    drilled: tuple[Any, ...] = ()  # of each drill, as `proxy.core.drilltally` has it
     refused: int = 0  # the generation it could not build, 0: none
     trouble: str = ""  # why
 

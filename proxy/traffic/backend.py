@@ -13,6 +13,7 @@ from proxy.traffic.tunnel import Tunnel
 if TYPE_CHECKING:
     from proxy.traffic.endpoint import Endpoint
     from proxy.traffic.exchange import Exchange
+    from proxy.traffic.slowing import Slowed
 
 
 class BackendConnection(asyncio.Protocol):
@@ -31,7 +32,7 @@ class BackendConnection(asyncio.Protocol):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.exchange: Exchange | Tunnel | None = None
+        self.exchange: Exchange | Slowed | Tunnel | None = None
         self.uses = 0
         self.rested_tick = 0
         self.sound = True
@@ -75,7 +76,7 @@ class BackendConnection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         self._tell_lost(exchange, exc or ConnectionResetError())
 
-    def _tell_lost(self, exchange: Exchange | Tunnel | None, error: Exception | None) -> None:
+    def _tell_lost(self, exchange: Exchange | Slowed | Tunnel | None, error: Exception | None) -> None:
         if exchange is None:
             self.endpoint.forget(self)
             return

@@ -283,7 +283,8 @@ class Ending:
         """The line that trusted peers are told who answered by."""
         area = decision.area or "-"
         number = self.wiring.generation.number
-        return f"X-Strangler: {decision.backend}; {area}; {decision.reason}; {number}\r\n".encode()
+        drill = "" if self.traffic.drilling is None else self.traffic.drilling.told(self)
+        return f"X-Strangler: {decision.backend}; {area}; {decision.reason}; {number}\r\n{drill}".encode()
 
     def _answer_as_last(self, last: LastHop) -> None:
         """Answer as the final recipient would: the request may go no further."""

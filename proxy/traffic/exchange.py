@@ -146,6 +146,8 @@ class Exchange(Falling):
         ):
             self._refuse(excess.fault, retry_after_s=excess.retry_after_s)
             return
+        if traffic.drilling is not None and traffic.drilling.meets(self):
+            return
         load = outlet.pool.load
         if load.in_flight < load.ceiling:
             self._lend(outlet, LENT)
@@ -210,6 +212,8 @@ class Exchange(Falling):
             self._remember(body)
             message += body
         connection.transport.write(message)
+        if self.traffic.drilling is not None:
+            self.traffic.drilling.sent(self, connection)
         if client is not None and not client.writable:
             connection.transport.pause_reading()
         if not self.request_done and client is not None and connection.writable:

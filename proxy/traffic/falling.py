@@ -55,3 +55,10 @@ class Falling(Waiting):
         if not outlet.pool.none_healthy(self.traffic.tick):
             return False
         return self._fall_back(Fault(outlet.party, Stage.CONNECT, Kind.UNREACHABLE))
+
+    def drilled(self, fault: Fault | None, *, status: int | None = None) -> None:
+        """A drill answers in the backend's place, to which nothing was sent; None, or overtaken: it goes on, decided anew."""
+        if fault is None or self._overtaken:
+            self._decide_anew()
+        elif fault.kind is not Kind.UNREACHABLE or not self._fall_back(fault):
+            self._refuse(fault, status=status)

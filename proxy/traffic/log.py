@@ -89,6 +89,7 @@ class AccessLog:
         head_us: int | None,
         closed_by: str | None = None,
         trace: bytes | None = None,
+        drill: str | None = None,
     ) -> None:
         """Take note of one exchange.
 
@@ -106,6 +107,7 @@ class AccessLog:
             head_us: until the backend's head was there.
             closed_by: who ended a tunnel first; None: it was none, and the line doesn't mention it.
             trace: the id of its trace, hexadecimal digits; None: it belongs to none, and the line doesn't mention it.
+            drill: the id of the drill whose fault it met; None: it met none, and the line doesn't mention it.
         """
         lines = self._lines
         if self._gathered_bytes - self._written_bytes >= self._most_bytes:
@@ -138,6 +140,8 @@ class AccessLog:
             line = f'{line[:-2]},"closed_by":"{closed_by}"}}\n'
         if trace is not None:
             line = f'{line[:-2]},"trace":"{trace.decode()}"}}\n'
+        if drill is not None:
+            line = f'{line[:-2]},"drill":"{drill}"}}\n'
         lines.append(line)
         self._gathered_bytes += len(line) + _A_LINE_BYTES
         if len(lines) == 1:  # else the thread knows already

@@ -29,6 +29,7 @@ _EXPLAINED: Final = {
     Kind.CAPPED: "more requests came than are taken in this time",
     Kind.TRIPPED: "a system behind this proxy left too many requests unanswered; it is let alone for a moment",
     Kind.DRAINED: "this process is ending",
+    Kind.DRILLED: "a drill: it stands for an answer of the system behind this proxy",
     Kind.FROZEN: "writes stand still for a moment, while data is moved",
     Kind.ROLLED_BACK: "a rollback covers it",
     Kind.FAILED: "a defect of the proxy; its log has the trace",

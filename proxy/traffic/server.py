@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from proxy.core.generation import Generation
     from proxy.core.limits import Limits
     from proxy.core.pages import TextPage
+    from proxy.traffic.drilling import Drilling
     from proxy.traffic.ending import Ending
     from proxy.traffic.log import AccessLog
     from proxy.traffic.tunnel import Tunnel
@@ -73,6 +74,7 @@ class Traffic(RequestIds):
         wiring: what a request that begins now lives in.
         observers: look at exchanges that are over.
         freezes: those in force, replaced whole, the same object as long as nothing changed.
+        drilling: what drills do; None: none is on.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Traffic(RequestIds):
         self.in_flight = 0
         self.draining = False
         self.freezes: tuple[LiveFreeze, ...] = ()
+        self.drilling: Drilling | None = None
         self.tick = 0
         self.date_line = _date_line()
         self.orphans: set[Ending] = set()
@@ -174,6 +177,8 @@ class Traffic(RequestIds):
         self.lasting.look()
         for load in self._loads.values():
             load.reconsider()
+        if self.drilling is not None:
+            self.drilling.hurry()
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept from an inherited listening socket; `drain` closes it, since an open one keeps on queueing."""
@@ -300,6 +305,7 @@ class Traffic(RequestIds):
             head_us=exchange.head_us,
             lasted=lasted,
         )
+        drill = None if self.drilling is None else self.drilling.over(exchange)
         for observe in self._observing:
             observe(exchange, duration_us, lasted)
         if self._log is not None:
@@ -318,6 +324,7 @@ class Traffic(RequestIds):
                 head_us=exchange.head_us,
                 closed_by=exchange.closed_by if status == SWITCHING else None,
                 trace=exchange.trace_id if TRACEPARENT in exchange.head.values or exchange.trace is not None else None,
+                drill=drill,
             )
 
     def head_refused(self, fault: Fault, status: int, request_id: bytes, *, received: int, sent: int) -> None:

@@ -185,6 +185,12 @@ class Telemetry:
             self._counters.series(f'strangler_capped_total{{area="{label(area or NO_AREA)}",cap="{cap}"}}')
         ] += 1
 
+    def drilled(self, decision: Decision, fault: str) -> None:
+        """A drill's fault met a request."""
+        name = "strangler_drill_faults_total"
+        area = label(decision.area or NO_AREA)
+        self._cells[self._counters.series(f'{name}{{area="{area}",backend="{decision.backend}",fault="{fault}"}}')] += 1
+
     def tunnel_opened(self, decision: Decision | None) -> None:
         """An exchange became a tunnel."""
         self._cells[self._lasting("strangler_tunnels_open", decision)] += 1
