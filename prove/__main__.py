@@ -20,6 +20,7 @@ _PROOFS = {
     "kills": "what traffic, operator and journal see when processes and disks fail",
     "rollbacks": "from a rollback to the last request that begins at new, by every way to throw it",
     "canary": "requests after a share was changed by command, against explain",
+    "overload": "four times more than a worker can serve: what is served, memory, health and rollback meanwhile",
     "sizes": "how long an edit takes to be in force, and what traffic feels of it",
 }
 

@@ -11,9 +11,11 @@ from bench.node import Node, node
 
 
 @asynccontextmanager
-async def entered(directory: Path, *, port: int | None = None, options: Sequence[str] = ()) -> AsyncIterator[Node]:
+async def entered(
+    directory: Path, *, port: int | None = None, options: Sequence[str] = (), wrap: Sequence[str] = ()
+) -> AsyncIterator[Node]:
     """Serve the configuration in a directory while the block runs; see `bench.node.node`."""
-    running = node(directory, port=port, options=options)
+    running = node(directory, port=port, options=options, wrap=wrap)
     try:
         yield await asyncio.to_thread(running.__enter__)
     finally:

@@ -176,8 +176,17 @@ class Load:
                 exchange.waited_in_vain()  # which leaves
 
     def reconsider(self) -> None:
-        """The latch changed: who waits for a system that it isn't to reach any more needn't wait."""
-        for exchange in self._empty():
+        """The latch changed: who waits for a system that it isn't to reach any more needn't wait.
+
+        All others stay in line, and are decided anew when their turn comes: a thousand decisions for each rollback would be what an
+        overloaded worker can't afford, and each would begin its wait anew.
+        """
+        covered = [exchange for exchange in self._since_s if exchange.covered]
+        for exchange in covered:
+            self._queue.leave(exchange)
+            self._left(exchange)
+        self._settle()
+        for exchange in covered:
             exchange.look_again()
 
     # -- the breaker

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.core.covering import covering
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
+from proxy.core.model import Backend
 from proxy.core.override import override
 from proxy.traffic.answer import Answering
 from proxy.traffic.crowd import site_of
@@ -48,6 +50,14 @@ class Waiting(Answering):
     def _overtaken(self) -> bool:
         """Whether latch or freezes changed since it was decided."""
         return self.traffic.latch() is not self._latch or self.traffic.freezes is not self._freezes
+
+    @property
+    def covered(self) -> bool:
+        """Whether it was to go to new, and a rollback covers it now."""
+        latch, decision = self.traffic.latch(), self.decision
+        if not latch.entries or decision is None or decision.backend is not Backend.NEW:
+            return False
+        return covering(decision, latch, self.peer) is not None
 
     def _find_place(self, load: Load) -> int:
         """As what it may begin now, `LENT` or `TRIAL`; `NOT_LENT`: it waits, or was refused."""

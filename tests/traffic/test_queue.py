@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from proxy.core.covering import LiveEntry, LiveLatch, Under
+from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend
 from proxy.core.plan import Identity, Source
 from proxy.core.reaching import QueueCare
@@ -152,6 +154,25 @@ def test_whoever_waits_for_new_goes_to_legacy_when_it_is_rolled_back(
             wire.send(OK)
             assert second.answer()[0] == 200
     assert not new.has_caller()
+
+
+def test_a_rollback_of_something_else_leaves_everybody_in_line_for_as_long_as_they_have_waited(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend
+) -> None:
+    node = start(new_options={"max_in_flight": 1, "queue": PATIENT})
+    with busy(node, new, "/new/1") as wire, node.client() as second:
+        waits(node, second, get("/new/2"), Backend.NEW)
+        load = node.traffic._loads[Backend.NEW]
+        since = node.do(lambda: dict(load._since_s))
+        entry = Entry(id="r2", scope=Scope(area="elsewhere"), by="me", reason="smells", at="now")
+        node.latch = LiveLatch(2, [LiveEntry(entry, Under.RUNNING)])
+        node.do(node.traffic.latch_changed)
+        assert node.do(lambda: dict(load._since_s)) == since
+        wire.send(OK)
+        assert wire.head().startswith(b"GET /new/2 ")
+        wire.send(OK)
+        assert second.answer()[0] == 200
+    assert not legacy.has_caller()
 
 
 def test_a_latch_that_changed_unnoticed_is_seen_when_the_turn_comes(
