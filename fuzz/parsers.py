@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from fuzz.mutation import cut, mutated
 from fuzz.scripts import odd_answer
@@ -22,7 +22,8 @@ from proxy.config.compile import compile_files
 from proxy.config.fileset import FileSet
 from proxy.core.badmessage import BadMessage
 from proxy.core.body import Relay
-from proxy.core.bounded import SeveralUnreadable, decode_several, encode_several
+from proxy.core.bounded import Several, SeveralUnreadable, decode_several, encode_several
+from proxy.core.drill import Drills
 from proxy.core.freeze import Freezes
 from proxy.core.latch import LatchUnreadable, decode_latch, encode_latch
 from proxy.core.message import CHUNKED, read_answer_head, read_request_head
@@ -208,13 +209,16 @@ def _latch(_: Random, data: bytes) -> None:
         raise Broken("written again it reads differently")
 
 
-def _freezes(_: Random, data: bytes) -> None:
-    try:
-        freezes = decode_several(data, Freezes)
-    except SeveralUnreadable as bad:
-        raise Refused from bad
-    if decode_several(encode_several(freezes), Freezes) != freezes:
-        raise Broken("written again it reads differently")
+def _bounded(kind: type[Several[Any]]) -> Callable[[Random, bytes], None]:
+    def read(_: Random, data: bytes) -> None:
+        try:
+            several = decode_several(data, kind)
+        except SeveralUnreadable as bad:
+            raise Refused from bad
+        if decode_several(encode_several(several), kind) != several:
+            raise Broken("written again it reads differently")
+
+    return read
 
 
 def _text_of(name: str) -> Callable[[Random], bytes]:
@@ -247,6 +251,10 @@ _PROXY_BINARY: Final = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc6\x33\x6
 _PROXY_BINARY_6: Final = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x29" + bytes(range(32)) + b"\0\x50\1\xbb\x03\0\2ab"
 _LATCH: Final = b'{"version":1,"epoch":2,"entries":[{"id":"r1","scope":{"area":"orders"},"by":"x","reason":"y","at":"2026-01-01T00:00:00Z","plan":"ab"}]}'
 _FREEZES: Final = b'{"version":1,"epoch":2,"entries":[{"id":"f1","scope":{"area":"orders"},"by":"x","reason":"y","at":"2026-01-01T00:00:00Z","until":"2026-01-01T00:02:00Z","until_s":5.5,"boot":"b"}]}'
+_DRILLS: Final = _FREEZES.replace(
+    b'"boot":"b"',
+    b'"boot":"b","uid":0,"fault":{"kind":"delay","value":2.5},"backend":"new","share_bp":500,"ended_by":null',
+)
 
 PARSERS: Final = (
     Parser("request head", odd_stream, _request),
@@ -256,6 +264,7 @@ PARSERS: Final = (
     Parser("PROXY header", lambda random: random.choice((_PROXY_TEXT, _PROXY_BINARY, _PROXY_BINARY_6)), _told),
     Parser("page", lambda random: random.randbytes(random.randrange(1, 40)), _page),
     Parser("latch file", lambda _: _LATCH, _latch),
-    Parser("freezes file", lambda _: _FREEZES, _freezes),
+    Parser("freezes file", lambda _: _FREEZES, _bounded(Freezes)),
+    Parser("drills file", lambda _: _DRILLS, _bounded(Drills)),
     *(Parser(name, _text_of(name), _file(name)) for name in contents()),
 )
