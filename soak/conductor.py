@@ -19,6 +19,8 @@ from soak.oracle import Cause
 from soak.scene import BACKEND_TIMEOUT_S, DRAIN_S, Scene, kill, now_s
 
 _NOTICE_S: Final = 0.5
+_BREAKER_S: Final = 2.0
+"""Until the breaker, open for 0.5 s at most, has let some through and is closed again."""
 _REST_S: Final = 1.0
 _SCOPES: Final[tuple[Scope, ...]] = (("", ""), ("orders", ""), ("help", ""), ("checkout", "pilots"), ("", "pilots"))
 
@@ -194,7 +196,7 @@ async def _backend_hung(on: Conductor) -> None:
         await asyncio.sleep(on.draw.random() * 1.5 * BACKEND_TIMEOUT_S)
     finally:
         one.signal(signal.SIGCONT)
-    on.may_fail("backend hung", since_s, for_s=_NOTICE_S)
+    on.may_fail("backend hung", since_s, for_s=_BREAKER_S)
 
 
 async def _backend_gone(on: Conductor) -> None:
@@ -208,7 +210,7 @@ async def _backend_gone(on: Conductor) -> None:
         one.start()
     for one in both:
         await one.listening()
-    on.may_fail("backend gone", since_s, for_s=_NOTICE_S)
+    on.may_fail("backend gone", since_s, for_s=_BREAKER_S)
 
 
 async def _worker_killed(on: Conductor) -> None:

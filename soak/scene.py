@@ -29,8 +29,8 @@ _PATIENCE_S: Final = 60.0
 _ROUTES: Final = """\
 version: 1
 backends:
-  legacy: {{url: ["http://127.0.0.1:{0}", "http://127.0.0.1:{1}"], timeout: 4s, connect: 1s, endpoints: {{slow_start: 1s}}}}
-  new: {{url: ["http://127.0.0.1:{2}", "http://127.0.0.1:{3}"], timeout: 4s, connect: 1s, endpoints: {{slow_start: 1s}}}}
+  legacy: {{url: ["http://127.0.0.1:{0}", "http://127.0.0.1:{1}"], timeout: 4s, connect: 1s, endpoints: {{slow_start: 1s}}, breaker: {{open: 250ms, open_longest: 500ms}}}}
+  new: {{url: ["http://127.0.0.1:{2}", "http://127.0.0.1:{3}"], timeout: 4s, connect: 1s, endpoints: {{slow_start: 1s}}, breaker: {{open: 250ms, open_longest: 500ms}}}}
 identity:
   trusted_from: [127.0.0.1/32]
   account: ["header:X-Account-Id"]

@@ -223,21 +223,6 @@ def _plain_text_where_tls_belongs(row: Row, directory: Path) -> Seen:
         return on.seen(told, client)
 
 
-def _full(row: Row, directory: Path) -> Seen:
-    with stage(row, directory) as on:
-        endpoint = on.endpoint(hold)
-        node = on.start()
-        first, second = on.client(), on.client()
-        first.send(BEFORE)
-        eventually(lambda: node.do(lambda: node.traffic.in_flight) == 1, "one is in flight")
-        second.send(GET)
-        told = read(second)
-        endpoint.cut_all()
-        eventually(lambda: node.do(lambda: node.traffic.in_flight) == 0, "it is over")
-        endpoint.behave = well
-        return on.seen(told, second)
-
-
 HALF_HEAD = b"HTTP/1.1 200 OK\r\nContent-Le"
 TEN = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -305,7 +290,5 @@ ROWS: Final = (
         says="its certificate isn't trusted: hostname mismatch", metric=counted("connect", "untrusted"), recovers=GOES_ON, scene=_certificate(until=None, name="other.example")),
     Row(id="tls-none", fault="a backend speaks plain text where TLS belongs", client="502", backends="nothing", log="502 legacy-connect-handshake",
         says="TLS failed", metric=counted("connect", "handshake"), recovers=GOES_ON, scene=_plain_text_where_tls_belongs),
-    Row(id="backend-full", fault="a backend has as much in flight as it may", client="503", within="`max_in_flight` (off)", backends="nothing", log="503 legacy-connect-busy",
-        metric=counted("connect", "busy"), recovers=GOES_ON, scene=_full),
 )
 # fmt: on

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.core.limits import Limits
+from proxy.core.reaching import BreakerCare, QueueCare, Retries
 
 AN_HOUR_S: Final = 3600.0
 AT_ONCE: Final = "at once"
@@ -47,7 +48,11 @@ SETTINGS: Final = {
         Setting("`timeout` (20 s)", {"timeout_s": 0.3}),
         Setting("`total` (off)", {"total_s": 0.3}),
         Setting("`min_rate` (240 B/s) over `timeout` (20 s)", {"timeout_s": 0.5, "min_rate_bytes": 100_000}),
-        Setting("`max_in_flight` (off)", {"max_in_flight": 1}),
+        Setting("`queue.wait` (1 s)", {"max_in_flight": 1, "queue": QueueCare(wait_s=0.3)}),
+        Setting("`queue.most` (1,024)", {"max_in_flight": 1, "queue": QueueCare(most=0)}),
+        Setting("`breaker`: 20 requests in 10 s, half of them unanswered", {"breaker": BreakerCare(least=2, first_s=2.0, longest_s=2.0)}),
+        Setting("`retries`: a fifth of the requests, and 10 a second", {"retries": Retries(percent=0, per_second=0)}),
+        Setting("`rate.account` (off)"),
         Setting("`limits.answer_head` (64 KiB)", limits={"answer_head_bytes": 1000}),
         Setting("`limits.interim_answers` (16)", limits={"interim_answers": 3}),
         Setting("`limits.head` (64 KiB)", limits={"head_bytes": 1000}),
@@ -64,7 +69,12 @@ SETTINGS: Final = {
 }  # fmt: skip
 """Of rows that run in this process. Rows of processes name what their scene waits for."""
 
-_PATIENT: Final = {"timeout_s": AN_HOUR_S, "connect_s": AN_HOUR_S, "min_rate_bytes": 0}
+_PATIENT: Final = {
+    "timeout_s": AN_HOUR_S,
+    "connect_s": AN_HOUR_S,
+    "min_rate_bytes": 0,
+    "breaker": BreakerCare(share_bp=0),
+}
 _PATIENT_LIMITS: Final = {
     name: AN_HOUR_S for name in Limits.__struct_fields__ if name.endswith("_s") and name != "linger_s"
 } | {"min_rate_bytes": 0}
