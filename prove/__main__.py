@@ -18,6 +18,7 @@ _PROOFS = {
     "blocked": "the longest turn of a worker's loop while it takes a new plan",
     "reloads": "load while the configuration changes and processes die",
     "kills": "what traffic, operator and journal see when processes and disks fail",
+    "endpoints": "how soon a dead endpoint is noticed and used again, and who felt it",
     "rollbacks": "from a rollback to the last request that begins at new, by every way to throw it",
     "canary": "requests after a share was changed by command, against explain",
     "overload": "four times more than a worker can serve: what is served, memory, health and rollback meanwhile",

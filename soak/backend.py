@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import functools
 import hashlib
 import json
 import os
 import random
+import signal
 import socket
 import struct
 import sys
@@ -53,6 +53,14 @@ class Endpoint(asyncio.Protocol):
         self._done = True
         self._queue: list[dict[bytes, bytes]] = []
         self._task: asyncio.Task[None] | None = None
+        self._ending = False
+        self.over = False
+
+    def end(self) -> None:
+        """Close once it is idle."""
+        self._ending = True
+        if self._done and self._task is None:
+            self._transport.close()
 
     # -- asyncio's
 
@@ -72,6 +80,7 @@ class Endpoint(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:
+        self.over = True
         if not self._done:
             self._note("cut")
         if self._task is not None:
@@ -113,6 +122,8 @@ class Endpoint(asyncio.Protocol):
         while self._queue:
             await self._answer(self._queue.pop(0))
         self._task = None
+        if self._ending:
+            self._transport.close()
 
     async def _answer(self, fields: dict[bytes, bytes]) -> None:
         write = self._transport.write
@@ -205,10 +216,24 @@ class Endpoint(asyncio.Protocol):
 
 
 async def _serve(name: str, number: int, port: int, journal: Path) -> None:
+    """Until SIGTERM, which it obeys as it should: nobody new is taken, what was begun is answered, and what is idle closed."""
+    loop = asyncio.get_running_loop()
     opened = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    made = functools.partial(Endpoint, name, number, opened)
-    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", port, backlog=512)
-    await server.serve_forever()
+    ends = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ends.set)
+    connections: list[Endpoint] = []
+
+    def made() -> Endpoint:
+        connections.append(one := Endpoint(name, number, opened))
+        return one
+
+    server = await loop.create_server(made, "127.0.0.1", port, backlog=512)
+    await ends.wait()
+    server.close()
+    for one in connections:
+        one.end()
+    while any(not one.over for one in connections):
+        await asyncio.sleep(0.01)
 
 
 if __name__ == "__main__":
