@@ -310,7 +310,7 @@ def _note_repeated(head: Head) -> None:
 
 def _read_options(value: bytes) -> frozenset[bytes]:
     options = frozenset(option.strip(b" \t").lower() for option in value.split(b",")) - {b""}
-    if len(options) <= _MOST_OPTIONS_KEPT:
+    if len(options) <= _MOST_OPTIONS_KEPT and len(value) <= _LONGEST_KEPT_BYTES:
         _keep(_options, value, options)
     return options
 

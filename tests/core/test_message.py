@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core import message
 from proxy.core.badmessage import BadMessage
 from proxy.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, read_answer_head, read_request_head
 
@@ -145,3 +146,16 @@ def test_a_head_read_from_memory_is_the_head_read_first(fields: list[tuple[bytes
     assert (again.names, again.values, again.repeated) == (first.names, first.values, first.repeated)
     for name in (b"x-a", b"cookie", b"accept", b"date"):
         assert again.all(name) == [value.strip() for key, value in fields if key.lower() == name]
+
+
+def test_little_is_remembered_of_what_connection_may_say() -> None:
+    def remembered() -> int:
+        return sum(map(len, message._options))
+
+    read_request_head(GET + b"\r\nConnection: close, x-short")
+    assert b"close, x-short" in message._options
+    before = remembered()
+    read_request_head(GET + b"\r\nConnection: close" + b"," * 8000)
+    read_request_head(GET + b"\r\nConnection: " + b"x" * 8000)
+    read_request_head(GET + b"\r\nConnection: " + b",".join(b"x%d" % i for i in range(30)))
+    assert remembered() == before
