@@ -135,7 +135,9 @@ async def control(assignment: Assignment) -> int:
     reload = ReloadCommand(reloader, publisher)
     commands = (
         StatusCommand(reporter),
-        ExplainCommand(state=state, publisher=publisher, latch=latch, freezer=freezer, breakers=telemetry.breakers),
+        ExplainCommand(
+            state=state, publisher=publisher, latch=latch, freezer=freezer, drills=drills, breakers=telemetry.breakers
+        ),
         RollbackCommand(throwing),
         ReleaseCommand(throwing),
         CanaryCommand(

@@ -51,6 +51,8 @@ def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
     yield ""
     if one["frozen"] is not None:
         yield f"→ 503 for now: {one['frozen']}; without it:"
+    if one["drilled"] is not None:
+        yield f"→ for now {one['drilled']}; without it:"
     if one["unavailable"] is not None:
         yield f"→ {one['unavailable']}; elsewhere:"
     if one["refused"] is not None:

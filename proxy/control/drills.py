@@ -5,6 +5,7 @@ An entry stays in the file, over, until the journal has its report: a control th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from proxy.control.boundedfile import BoundedFile, CannotChange, ends, iso
 from proxy.control.journal import name_of
 from proxy.control.publish import Publisher
 from proxy.core.bounded import Clock
-from proxy.core.drill import MOST, NO_DRILL, Drill, Drills, FaultKind, Injection
+from proxy.core.drill import MOST, NO_DRILL, Drill, Drills, FaultKind, Injection, LiveDrill
 from proxy.core.latch import Scope
 from proxy.core.layout import StateDir
 from proxy.core.model import Backend
@@ -121,6 +122,11 @@ class DrillFile(BoundedFile[Drills]):
         with self._lock:
             rest = tuple(one for one in self._several.entries if one.id != drill.id)
             self._write(replace(self._several, entries=rest))
+
+    def live(self) -> tuple[LiveDrill, ...]:
+        """Those that are on, as requests meet them."""
+        now_s = time.monotonic()
+        return tuple(LiveDrill(one, now_s + left_s) for one, left_s in self.lasting())
 
     def left_s(self, drill: Drill) -> float:
         """How long it still lasts; 0 or less: it is over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ from proxy.control.question import CannotAsk, Question, check_identity, pose
 from proxy.core.badmessage import BadMessage
 from proxy.core.covering import LiveLatch
 from proxy.core.decision import Decision, decide
+from proxy.core.drill import LiveDrill, hitting
 from proxy.core.fallback import falls_back
 from proxy.core.freeze import LiveFreeze, freezing, writes
 from proxy.core.generation import Generation
@@ -72,6 +74,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         source: "running" for the plan that workers serve, "files" for the files as they stand.
         plan: its name; with `what_if` of the plan in which the share is supposed to be another.
         frozen: the freeze that answers it with 503 for now; the rest says what is true without it.
+        drilled: the drill whose fault it meets for now; likewise.
         unavailable: why some workers ask nobody for it for now; the rest says what is true without it.
         fallback: legacy would answer it if new couldn't be reached at all.
         rates: what caps requests like this one, for people; beyond it is 429.
@@ -87,6 +90,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     refused: str | None = None
     frozen: str | None = None
+    drilled: str | None = None
     unavailable: str | None = None
     fallback: bool = False
     backend: str | None = None
@@ -134,6 +138,7 @@ def explain(
     source: str,
     supposed: Supposed | None = None,
     freezes: tuple[LiveFreeze, ...] = (),
+    drills: tuple[LiveDrill, ...] = (),
     breakers: Breakers = MappingProxyType({}),
 ) -> Explanation:
     """Decide the request that a question stands for, and tell everything about it.
@@ -145,6 +150,7 @@ def explain(
         source: "running" or "files".
         supposed: what is only supposed.
         freezes: those in force.
+        drills: those that are on.
         breakers: that aren't closed.
 
     Raises:
@@ -170,12 +176,17 @@ def explain(
     frozen = _frozen(decision, freezes)
     if frozen is not None:
         listener.step(None, frozen, "503 for now")
+    drilled = _drilled(decision, drills)
+    if drilled is not None:
+        listener.step(None, drilled, "for now")
     unavailable = unavailable_at(decision.backend, breakers)
     if unavailable is not None:
         listener.step(
             None, unavailable, "legacy answers there for now" if falls_back(decision) else "503 there for now"
         )
-    told = replace(_told(told, decision), frozen=frozen, unavailable=unavailable, fallback=falls_back(decision))
+    told = replace(
+        _told(told, decision), frozen=frozen, drilled=drilled, unavailable=unavailable, fallback=falls_back(decision)
+    )
     return replace(told, sent_target=sent, steps=tuple(listener.steps), notes=posed.notes)
 
 
@@ -185,6 +196,15 @@ def _frozen(decision: Decision, freezes: tuple[LiveFreeze, ...]) -> str | None:
         return None
     freeze = live.freeze
     return f"freeze {freeze.id} ({freeze.scope}) by {freeze.by} until {freeze.until}: {freeze.reason}"
+
+
+def _drilled(decision: Decision, drills: tuple[LiveDrill, ...]) -> str | None:
+    """Without an account each request is drawn for itself, and nobody can tell which."""
+    live = hitting(decision, b"", drills, time.monotonic()) if decision.account is not None else None
+    if live is None:
+        return None
+    drill = live.drill
+    return f"drill {drill.id} ({drill.scope}) by {drill.by} until {drill.until}: {drill.fault}, {drill.reason}"
 
 
 def area_of(question: Question, generation: Generation, latch: LiveLatch) -> str | None:

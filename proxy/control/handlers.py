@@ -13,6 +13,7 @@ import msgspec
 
 from proxy.control.backends import Breakers
 from proxy.control.commands import Refused
+from proxy.control.drills import DrillFile
 from proxy.control.explain import Supposed, area_of, explain, suppose
 from proxy.control.freezes import Freezer
 from proxy.control.publish import Publisher
@@ -20,6 +21,7 @@ from proxy.control.question import CannotAsk, Question
 from proxy.control.report import Reporter
 from proxy.control.rollbacks import Rollbacks
 from proxy.core.covering import LiveLatch
+from proxy.core.drill import LiveDrill
 from proxy.core.freeze import LiveFreeze
 from proxy.core.generation import Generation, assemble
 from proxy.core.layout import StateDir
@@ -61,12 +63,14 @@ class ExplainCommand:
         publisher: Publisher,
         latch: Rollbacks,
         freezer: Freezer,
+        drills: DrillFile,
         breakers: Callable[[], Breakers],
     ) -> None:
         self._state = state
         self._publisher = publisher
         self._latch = latch
         self._freezer = freezer
+        self._drills = drills
         self._breakers = breakers
         self._built: Generation | None = None
         self._building = asyncio.Lock()
@@ -102,6 +106,7 @@ class ExplainCommand:
             source="running",
             supposed=supposed,
             freezes=self._freezer.live(),
+            drills=self._drills.live(),
             breakers=self._breakers(),
         )
         return msgspec.to_builtins(told)
@@ -135,6 +140,7 @@ def explain_all(
     source: str,
     supposed: Supposed | None = None,
     freezes: tuple[LiveFreeze, ...] = (),
+    drills: tuple[LiveDrill, ...] = (),
     breakers: Breakers = MappingProxyType({}),
 ) -> list[Any]:
     """One explanation, or one an account.
@@ -144,7 +150,16 @@ def explain_all(
     """
     asked = [question] if accounts is None else [msgspec.structs.replace(question, account=one) for one in accounts]
     return [
-        explain(one, generation, latch=latch, source=source, supposed=supposed, freezes=freezes, breakers=breakers)
+        explain(
+            one,
+            generation,
+            latch=latch,
+            source=source,
+            supposed=supposed,
+            freezes=freezes,
+            drills=drills,
+            breakers=breakers,
+        )
         for one in asked
     ]
 

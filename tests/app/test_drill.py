@@ -115,6 +115,8 @@ def test_it_hits_the_scope_on_every_worker_and_nobody_else(running: Node) -> Non
     (told,) = running.status()["drills"]
     assert (told["id"], told["scope"]) == (begun["id"], {"area": "orders", "segment": "pilots"})
     assert f"DRILL {begun['id']}" in running.command("status")
+    assert f"→ for now drill {begun['id']}" in running.command("explain", "GET", "/orders/7", "--account", "pilot-1")
+    assert "for now" not in running.command("explain", "GET", "/orders/7", "--account", "acct-1")
     until(lambda: drill(running, "list")["drills"][0]["hits"] == 20, "both workers have told what they hit")
     (ended,) = drill(running, "--end", begun["id"])["drills"]
     assert ended["over"]
