@@ -39,6 +39,7 @@ from proxy.control.report import Reporter
 from proxy.control.rollback import running_plan
 from proxy.control.rollbacks import Rollbacks
 from proxy.control.telemetry import Telemetry
+from proxy.control.warmth import WarmCommand, WarmthWatch
 from proxy.control.witness import Witness
 from proxy.core.counters import Counters
 from proxy.core.pages import Confirmed, Page, Posted, Probed, Roster, TextPage
@@ -103,6 +104,10 @@ async def control(assignment: Assignment) -> int:
         latch=latch,
         drills=drills,
         prober=prober,
+        more=lambda: warmth.levels(),  # noqa: PLW0108 - it is made below
+    )
+    warmth = WarmthWatch(
+        path=state.warm, counted=telemetry, plan=lambda: reloader.standing.plan, verdict=prober.verdict
     )
     freezer = Freezer(state=state, boot=settings.boot, publisher=publisher, record=journal.record)
     lateness = Lateness(publisher, store)
@@ -116,6 +121,7 @@ async def control(assignment: Assignment) -> int:
         freezer=freezer,
         drills=lambda: watcher.reports(),  # noqa: PLW0108 - it is made below
         prober=prober,
+        warmth=warmth,
         workers=settings.workers,
     )
     editor = Editor(
@@ -135,6 +141,7 @@ async def control(assignment: Assignment) -> int:
     reload = ReloadCommand(reloader, publisher)
     commands = (
         StatusCommand(reporter),
+        WarmCommand(warmth),
         ExplainCommand(
             state=state, publisher=publisher, latch=latch, freezer=freezer, drills=drills, breakers=telemetry.breakers
         ),
@@ -177,6 +184,7 @@ async def control(assignment: Assignment) -> int:
                         lateness.run(),
                         witness.run(),
                         prober.run(),
+                        warmth.run(),
                     )
                 ]
                 board.beat()  # whoever waits for this version of control to serve goes on

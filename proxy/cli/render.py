@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from proxy.cli.warm import warm_text
+
 _SAID = {
     "retired": "the area no longer exists on legacy",
     "rolled_back": "a rollback covers the request",
@@ -155,6 +157,8 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"latch: epoch {report['latch']['epoch']}" + (
         "" if report["latch"]["rollbacks"] else ", nothing is rolled back"
     )
+    if report["legacy_warm"] is not None:
+        yield warm_text(report["legacy_warm"])
     state = "draining" if report["draining"] else "ready" if report["ready"] else "NOT READY"
     yield (
         f"{state}: traffic on http://{report['listen']}, health and metrics on http://{report['ops']}; "

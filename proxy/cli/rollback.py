@@ -13,6 +13,7 @@ from proxy.cli.options import Failed, files_options, json_option, state_option
 
 _NOT_SURE: Final = 3
 _CONTROL_ANSWERS_WITHIN_S: Final = 4.0  # the workers' 2 s, and the disk's
+_SAYS_WITHIN_S: Final = 0.25  # a rollback waits for nothing that it can do without
 _LONGEST_REASON: Final = 1000
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -73,6 +74,11 @@ def rollback(
     _check_reason(reason)
     arguments = {"scope": _scope(area, segment, region), "reason": reason}
     place = StateDir(state)
+    warm = _legacy_warm(place)
+    if warm is not None and not as_json:
+        from proxy.cli.warm import warm_text
+
+        click.echo(warm_text(warm))
     by_control = True
     try:
         answer = ask(place.control_socket, "rollback", arguments, timeout_s=_CONTROL_ANSWERS_WITHIN_S)
@@ -81,7 +87,7 @@ def rollback(
         answer = _without_control(place, arguments, routes, flags)
     except Refused as error:
         raise Failed(_what_to_try(str(error), place) if error.code == 1 else str(error), error.code) from error
-    _show(answer, as_json=as_json, by_control=by_control)
+    _show({**answer, "legacy_warm": warm}, as_json=as_json, by_control=by_control)
 
 
 @click.command()
@@ -130,6 +136,16 @@ def release(
     except Refused as error:
         raise Failed(str(error), error.code) from error
     _show(answer, as_json=as_json, by_control=True)
+
+
+def _legacy_warm(place: Any) -> Any:
+    """How much legacy could take back, for whoever throws it to know; None: nobody can say so at once, and it is thrown anyway."""
+    from proxy.control.asking import NotRunning, Refused, ask
+
+    try:
+        return ask(place.control_socket, "warm", {}, timeout_s=_SAYS_WITHIN_S)
+    except (NotRunning, Refused):
+        return None
 
 
 def _scope(area: str | None, segment: str | None, region: str | None) -> dict[str, str]:

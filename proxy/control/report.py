@@ -18,6 +18,7 @@ from proxy.control.publish import Publisher, WorkerReport
 from proxy.control.reload import Reloader
 from proxy.control.rollbacks import LatchLine, Rollbacks
 from proxy.control.telemetry import Telemetry
+from proxy.control.warmth import LegacyWarm, WarmthWatch
 from proxy.core.footprint import Footprint, footprint
 from proxy.core.plan import Plan
 from proxy.core.status import area_statuses
@@ -89,6 +90,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     control_starts: int
     workers: tuple[WorkerLine, ...]
     backends: tuple[BackendLine, ...]
+    legacy_warm: LegacyWarm | None  # None: no plan is known yet
     endpoints: tuple[EndpointLine, ...]
     areas: tuple[AreaLine, ...]
     otherwise: str
@@ -120,6 +122,7 @@ class Reporter:
         freezer: Freezer,
         drills: Callable[[], tuple[DrillReport, ...]],
         prober: Prober,
+        warmth: WarmthWatch,
         workers: int,
     ) -> None:
         self._workers = workers
@@ -132,6 +135,7 @@ class Reporter:
         self._freezer = freezer
         self._drills = drills
         self._prober = prober
+        self._warmth = warmth
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether at least one worker serves, and what people should know even if so."""
@@ -179,6 +183,7 @@ class Reporter:
             backends=()
             if plan is None
             else backend_lines(plan.backends, self._telemetry.sums(), self._telemetry.breakers()),
+            legacy_warm=self._warmth.figure(),
             endpoints=() if plan is None else self._endpoint_lines(plan),
             areas=()
             if plan is None

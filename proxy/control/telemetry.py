@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from proxy.control.backends import Breakers
@@ -40,6 +40,7 @@ class Telemetry:
         latch: Rollbacks,
         drills: DrillFile,
         prober: Prober,
+        more: Callable[[], Iterable[tuple[str, int | float]]] = tuple,
     ) -> None:
         """Read nothing yet.
 
@@ -52,6 +53,7 @@ class Telemetry:
             latch: knows the rollbacks in force.
             drills: knows the drills that are on.
             prober: knows which endpoints are healthy.
+            more: levels that others know.
         """
         self._own = own
         self._slots = slots
@@ -61,10 +63,11 @@ class Telemetry:
         self._latch = latch
         self._drills = drills
         self._prober = prober
+        self._more = more
 
     def metrics(self) -> str:
         """The Prometheus text."""
-        return render([*self._levels(), *self.sums().items()])
+        return render([*self._levels(), *self._more(), *self.sums().items()])
 
     def requests(self) -> tuple[ByArea, ByArea]:
         """Requests since the supervisor started: all of them, and those that were answered 5xx."""
@@ -95,6 +98,11 @@ class Telemetry:
             for name, value in self._slots[slot].items():
                 if value > 0 and name.startswith(start):
                     yield slot, dict(_LABEL.findall(name))
+
+    @property
+    def workers(self) -> int:
+        """How many workers live."""
+        return len(self._living())
 
     def _living(self) -> set[int]:
         return {worker.slot for worker in self._publisher.workers() if worker.pid}

@@ -115,6 +115,11 @@ class StateDir:
         return self.files / digest
 
     @property
+    def warm(self) -> Path:
+        """The most that legacy carried in each of the last hours."""
+        return self.root / "warm.json"
+
+    @property
     def in_force(self) -> Path:
         """Which plan, generation and versions of the files are in force."""
         return self.root / "in-force.json"

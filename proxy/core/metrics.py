@@ -170,6 +170,24 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("backend", "endpoint"),
         "1: its probes say that it is healthy; 0: they don't. Only with `health`.",
     ),
+    Metric(
+        "strangler_legacy_warm_percent",
+        "gauge",
+        (),
+        "Of what legacy would get if everything were rolled back, how much it is shown to carry; not there without traffic.",
+    ),
+    Metric(
+        "strangler_legacy_would_get_per_second",
+        "gauge",
+        (),
+        "Requests a second that legacy would get if everything were rolled back, over a minute.",
+    ),
+    Metric(
+        "strangler_legacy_carried_most_per_second",
+        "gauge",
+        (),
+        "The most requests a second that legacy answered over 10 s, in the last 24 h.",
+    ),
     Metric("strangler_plan_info", "gauge", ("plan",), "Always 1; the label names the plan that is posted."),
     Metric(
         "strangler_reloads_total",

@@ -78,6 +78,16 @@ def test_a_rollback_covers_its_scope_from_the_next_request_on(
     assert [worker["ms"] is not None for worker in said["workers"]] == [True, True]
 
 
+def test_how_warm_legacy_is_stands_beside_the_switch(running: Node) -> None:
+    told = running.status()["legacy_warm"]
+    assert (told["endpoints"], told["healthy"], told["hours"]) == (1, 1, 24)
+    assert "healthy 1 of 1; carried at most" in running.command("status")
+    said = running.command("rollback", "--reason", "x").splitlines()
+    assert "healthy 1 of 1; carried at most" in said[0]
+    assert throw(running)["legacy_warm"]["healthy"] == 1
+    assert running.metric("strangler_legacy_carried_most_per_second") >= 0
+
+
 def test_separate_rollbacks_add_and_each_is_released_by_itself(running: Node) -> None:
     first = throw(running, "--area", "orders")["entry"]["id"]
     throw(running, "--area", "help")
@@ -144,7 +154,7 @@ def test_a_retired_area_is_named_as_not_covered(tmp_path: Path) -> None:
         blog = '  blog:\n    retired: true\n    routes: [{path: "/blog/**"}]\notherwise'
         one.config.edit("routes.yaml", text.replace("otherwise", blog))
         one.reloaded(2)
-        assert one.command("rollback", "--reason", "x").startswith("NOT COVERED: blog (retired")
+        assert one.command("rollback", "--reason", "x").splitlines()[1].startswith("NOT COVERED: blog (retired")
         assert one.get("/blog/1") == "new"
         assert one.get("/help/") == "legacy"
 
