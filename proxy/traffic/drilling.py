@@ -134,6 +134,10 @@ class Drilling:
         for hit in list(self._waiting.values()):
             self._go_on(hit)
 
+    def holds(self, exchange: Ending) -> bool:
+        """Whether a delay holds it, so that nothing of it has reached a backend."""
+        return exchange in self._waiting
+
     def meets(self, exchange: Exchange) -> bool:
         """Whether an exchange that was about to ask its backend meets a fault instead; it has ended then, or waits."""
         decision = exchange.decision

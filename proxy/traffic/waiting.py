@@ -137,7 +137,8 @@ class Waiting(Answering):
     @override
     def client_left(self) -> None:
         """The client hung up before the answer was complete."""
-        if self._lent != IN_LINE:
+        drilling = self.traffic.drilling
+        if self._lent != IN_LINE and (drilling is None or not drilling.holds(self)):
             super().client_left()
             return
         self.client = None

@@ -248,13 +248,17 @@ def test_it_ends_by_the_workers_own_clock_though_nobody_ended_it(drilled: Drille
             assert client.answer()[0] == 200
 
 
-def test_a_client_that_leaves_while_it_is_held_has_asked_nothing(drilled: Drilled, new: RawBackend) -> None:
+@pytest.mark.parametrize("request_", [GET, POST])
+def test_a_client_that_leaves_while_it_is_held_has_asked_nothing(
+    drilled: Drilled, new: RawBackend, request_: bytes
+) -> None:
     drilled.put(drill("delay=20s"))
     with drilled.node.client() as client:
-        client.send(GET)
+        client.send(request_)
         eventually(lambda: drilled.waiting == 1, "the request is held")
     eventually(lambda: drilled.waiting == 0, "it is let go")
     assert drilled.node.do(lambda: drilled.node.traffic.in_flight) == 0
+    assert json.loads(drilled.node.log_lines(1)[0])["fault"] == "client-request-left"
     assert not new.has_caller()
 
 
