@@ -262,7 +262,7 @@ class Exchange(Falling):
         if another is None:
             if self._lent != TRIAL:
                 outlet.pool.load.failed(Stage.CONNECT, kind)
-            if not outlet.pool.exhausted(self._tried) or not self._fall_back(fault):
+            if not outlet.pool.hopeless(self.traffic.tick, self._tried) or not self._fall_back(fault):
                 self._refuse(fault)
             return
         self.traffic.telemetry.fault(fault, outlet.backend)

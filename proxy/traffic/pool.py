@@ -119,9 +119,9 @@ class Pool:
         found = self.choose(tick, tried)
         return found if found is None or self.load.retrying.granted(tick) else None
 
-    def exhausted(self, tried: Sequence[Endpoint]) -> bool:
-        """Whether no endpoint is left that wasn't tried."""
-        return all(endpoint in tried for endpoint in self._endpoints)
+    def hopeless(self, tick: int, tried: Sequence[Endpoint]) -> bool:
+        """Whether no endpoint is left that wasn't tried, or was down a moment ago; for others there may be no retry left."""
+        return self.none_healthy(tick) or all(endpoint in tried for endpoint in self._endpoints)
 
     def none_healthy(self, tick: int) -> bool:
         """Whether every endpoint couldn't be reached a moment ago, or is unhealthy as its probes say."""

@@ -10,7 +10,7 @@ import pytest
 from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Area, Route
 from proxy.core.probing import endpoint_name
-from proxy.core.reaching import BreakerCare, EndpointCare, QueueCare
+from proxy.core.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_queue import busy
 from tests.traffic.wire import Node, RawBackend, Wire
@@ -210,3 +210,27 @@ def test_a_trial_that_finds_nobody_falls_back_and_leaves_the_breaker_open(
         wires[0].leave()
     assert node.count("strangler_breaker_open{") == 1
     assert node.count('strangler_fallbacks_total{area="safe"}') == 12
+
+
+def test_legacy_answers_when_no_retry_is_left_for_an_endpoint_that_was_down_a_moment_ago(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend
+) -> None:
+    other = RawBackend()
+    for backend in (new, other):
+        backend.close()
+    care = EndpointCare(first_s=3600.0, longest_s=3600.0)
+    node = start(
+        **falling(),
+        new=(new.url, other.url),
+        new_options={"breaker": OFF, "care": care, "retries": Retries(percent=0, per_second=0)},
+    )
+    node.prefer(new.url)
+    with node.client() as client:
+        client.send(get())
+        assert client.answer()[0] == 502  # of the other one nobody knows
+        client.send(get())  # that one is asked now
+        with legacy.accept() as wire:
+            wire.head()
+            wire.send(OK)
+            assert client.answer()[0] == 200
+    assert node.count('strangler_faults_total{party="new",stage="connect",kind="unreachable",backend="new"}') == 2
