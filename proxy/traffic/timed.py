@@ -5,19 +5,23 @@ No request has a timer. Most are over before a second tick sees them, and those 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.faults import Fault, Kind, Party, Stage
 from proxy.core.limits import Limit
 from proxy.core.override import override
 from proxy.traffic.deadlines import deadlines_of
 from proxy.traffic.ending import Ending
+from proxy.traffic.loan import LENT, RELENT
 from proxy.traffic.pace import Paces
 from proxy.traffic.untaken import untaken_bytes
 
 if TYPE_CHECKING:
     from proxy.traffic.backend import BackendConnection
     from proxy.traffic.client import ClientConnection
+
+_CONNECTS: Final = (LENT, RELENT)
+"""Loans whose end speaks against the backend: who waits in line has asked nobody, and trials are judged when they are over."""
 
 
 class Timed(Ending):
@@ -34,6 +38,8 @@ class Timed(Ending):
         deadlines = deadlines_of(decision, self._outlet.pool)
         if deadlines.total_ticks is not None and tick - self._began_tick > deadlines.total_ticks:
             if connection is None:
+                if self._lent in _CONNECTS:
+                    self._outlet.pool.load.failed(Stage.CONNECT, Kind.TIMEOUT)
                 self._refuse(Fault(self._outlet.party, Stage.CONNECT, Kind.TIMEOUT))
             else:
                 self._backend_late()

@@ -13,7 +13,7 @@ from proxy.core.model import Backend
 from proxy.core.reaching import BreakerCare, QueueCare
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_queue import busy, get, waits
-from tests.traffic.wire import Node, RawBackend, a_plan, eventually
+from tests.traffic.wire import Node, RawBackend, a_plan, eventually, full_backlog
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 UNAVAILABLE = b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"
@@ -209,3 +209,16 @@ def test_a_reload_that_switches_it_off_lets_everybody_through(
             wire.send(OK)
             assert client.answer()[0] == 200
     assert breaker(node, "open") == 0
+
+
+def test_connections_for_which_a_requests_total_was_too_short_count(start: Callable[..., Node]) -> None:
+    with full_backlog() as url:
+        node = start(legacy=url, legacy_options={"breaker": LONG, "total_s": 0.25, "connect_s": 60.0})
+        with node.client() as client:
+            for _ in range(2):
+                client.send(get())
+                status, head, _ = client.answer()
+                assert (status, fault_of(head)) == (504, b"legacy-connect-timeout")
+            client.send(get())
+            status, head, _ = client.answer()
+            assert (status, fault_of(head)) == (503, b"legacy-connect-tripped")
