@@ -24,9 +24,10 @@ from proxy.core.badmessage import BadMessage
 from proxy.core.body import Relay
 from proxy.core.bounded import Several, SeveralUnreadable, decode_several, encode_several
 from proxy.core.drill import Drills
+from proxy.core.framing import CHUNKED
 from proxy.core.freeze import Freezes
 from proxy.core.latch import LatchUnreadable, decode_latch, encode_latch
-from proxy.core.message import CHUNKED, read_answer_head, read_request_head
+from proxy.core.message import read_answer_head, read_request_head
 from proxy.core.pages import PAGE_BYTES, Confirmed, Page
 from proxy.core.path import split_path
 from proxy.core.proxyprotocol import BadHeader, read_told

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from proxy.core.badmessage import BadMessage, TooLarge
+from proxy.core.framing import CHUNKED, UNTIL_CLOSE
 from proxy.core.limits import DEFAULT_LIMITS, Limit, Limits
-from proxy.core.message import BARE_LINE_END, CHUNKED, UNTIL_CLOSE
+from proxy.core.message import BARE_LINE_END
 
 TOO_MUCH_BODY: Final = "the body is larger than the %d bytes that are taken here"
 

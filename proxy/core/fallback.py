@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.message import NO_BODY
+from proxy.core.framing import NO_BODY
 from proxy.core.model import Backend, Fallback
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from proxy.core import lasthop
 from proxy.core.badmessage import BadMessage
 from proxy.core.cookies import octets_as_text
 from proxy.core.footprint import SHAPES_BYTES
-from proxy.core.message import CHUNKED, Head, RequestHead
+from proxy.core.framing import CHUNKED
+from proxy.core.message import Head, RequestHead
 from proxy.core.plan import ENDPOINTS_OWN, KEEP, Forwarding
 from proxy.core.provenance import FORWARDED, X_FORWARDED, Provenance
 from proxy.core.websocket import SWITCH_LINES, websocket_key

@@ -14,17 +14,10 @@ import re
 from typing import Final, TypeVar
 
 from proxy.core.badmessage import BadMessage, TooLarge
+from proxy.core.framing import NO_BODY, announces_body, answer_body, request_body
 from proxy.core.limits import Limit
 
 _V = TypeVar("_V")
-
-NO_BODY: Final = 0
-CHUNKED: Final = -1
-UNTIL_CLOSE: Final = -2
-
-_LONGEST_LENGTH_DIGITS: Final = 18  # below 2**63: no reader overflows
-_ZERO: Final = 0x30
-_NINE: Final = 0x39
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n")
@@ -114,13 +107,14 @@ class Head:
 class RequestHead(Head):
     """A request's head. `target` is in origin form (or `*`), `path` is it without query; `minor` is the x of HTTP/1.x."""
 
-    __slots__ = ("host", "keep_alive", "method", "minor", "path", "target")
+    __slots__ = ("crumbs", "host", "keep_alive", "method", "minor", "path", "target")
 
     method: bytes
     target: bytes
     path: bytes
     minor: int
     host: bytes  # as written, empty when an HTTP/1.0 client sent none
+    crumbs: list[str] | None  # what its cookies are cut into (`proxy.core.cookies`); None until somebody asks
     keep_alive: bool
 
     @property
@@ -174,6 +168,7 @@ def read_request_head(raw: bytes, header_count: int = 100) -> RequestHead:
     if not plain and b"\t" in line:
         raise BadMessage("malformed request line")
     head = RequestHead()
+    head.crumbs = None
     head.method = method
     head.minor = minor
     _read_fields(head, lines, header_count, _HEADERS)
@@ -194,7 +189,7 @@ def read_request_head(raw: bytes, header_count: int = 100) -> RequestHead:
     head.target = target = target if target.startswith(b"/") else _origin_form(head, target)
     head.path = target.partition(b"?")[0]
     if b"transfer-encoding" in values or b"content-length" in values:
-        head.body = _request_body(head)
+        head.body = request_body(head)
     else:
         head.body = NO_BODY
     head.keep_alive = b"close" not in head.connection if minor else b"keep-alive" in head.connection
@@ -219,19 +214,15 @@ def read_answer_head(raw: bytes, *, to_method: bytes, header_count: int = 256) -
     if status < 200 or status == 204:
         # RFC 9112 §6.1, §6.2: such an answer has no body, and a framing field in it is an error of the backend.
         head.body = NO_BODY
-        if _announces_body(head):
+        if announces_body(head):
             head.keep_alive = False  # and may send one all the same, which must not be taken for the next answer
     else:
         # Looked at even when no body follows: a client is told these fields, and must not be told two lengths.
-        body = _answer_body(head)
+        body = answer_body(head)
         head.body = NO_BODY if status == 304 or to_method == b"HEAD" else body
-        if status == 304 and _announces_body(head):
+        if status == 304 and announces_body(head):
             head.keep_alive = False  # allowed (RFC 9110 §8.6), rare, and not to be told from the same error
     return head
-
-
-def _announces_body(head: AnswerHead) -> bool:
-    return b"transfer-encoding" in head.values or any(length.strip(b"0") for length in head.all(b"content-length"))
 
 
 def _read_status_line(line: bytes) -> _StatusLine:
@@ -365,47 +356,3 @@ def _origin_form(head: RequestHead, target: bytes) -> bytes:
     if not path and head.method == b"OPTIONS":
         return b"*"  # RFC 9112 §3.2.4: it asks about the server, and whoever forwards it last says so
     return path if path[:1] == b"/" else b"/" + path
-
-
-def _single_length(head: Head) -> int:
-    if head.repeated is not None and b"content-length" in head.repeated:
-        raise BadMessage("repeated Content-Length")
-    value = head.values[b"content-length"]
-    digits = len(value)
-    if not 0 < digits <= _LONGEST_LENGTH_DIGITS:
-        raise BadMessage("malformed Content-Length")
-    length = 0
-    for i in range(digits):  # compiled, a sixth of what `isdigit` and `int` cost together
-        octet = value[i]
-        if not _ZERO <= octet <= _NINE:
-            raise BadMessage("malformed Content-Length")
-        length = length * 10 + octet - _ZERO
-    return length
-
-
-def _request_body(head: RequestHead) -> int:
-    coding = head.values.get(b"transfer-encoding")
-    if coding is None:
-        return _single_length(head)
-    if b"content-length" in head.values:
-        raise BadMessage("both Transfer-Encoding and Content-Length")
-    if head.minor == 0:
-        raise BadMessage("Transfer-Encoding in HTTP/1.0")
-    if head.repeated is not None and b"transfer-encoding" in head.repeated:
-        raise BadMessage("repeated Transfer-Encoding")
-    if coding.lower() != b"chunked":
-        raise BadMessage("a transfer coding other than chunked", 501)
-    return CHUNKED
-
-
-def _answer_body(head: AnswerHead) -> int:
-    coding = head.values.get(b"transfer-encoding")
-    if coding is None:
-        return UNTIL_CLOSE if b"content-length" not in head.values else _single_length(head)
-    if b"content-length" in head.values:
-        raise BadMessage("both Transfer-Encoding and Content-Length")
-    if head.minor == 0:
-        raise BadMessage("Transfer-Encoding in HTTP/1.0")
-    if coding.lower() != b"chunked" or (head.repeated is not None and b"transfer-encoding" in head.repeated):
-        raise BadMessage("a transfer coding other than chunked")
-    return CHUNKED

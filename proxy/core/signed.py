@@ -53,12 +53,15 @@ class SigningKey(NamedTuple):
     secret: str  # 64 hex digits
 
 
-class Token(NamedTuple):
-    """What a believed token says."""
+class Token:
+    """What a believed token says; `renew`: it is signed with a key that is on its way out."""
 
-    value: str
-    until_s: int
-    renew: bool  # signed with a key that is on its way out
+    __slots__ = ("renew", "until_s", "value")
+
+    def __init__(self, value: str, until_s: int, *, renew: bool) -> None:
+        self.value = value
+        self.until_s = until_s
+        self.renew = renew
 
 
 def derive(secret: bytes) -> SigningKey:
@@ -121,7 +124,7 @@ class Signer:
         if not compare_digest(mac, self._mac(key, body, subject if mark == _BOUND else b"")):
             return Doubt.FORGED
         until_s = int(parts[2])  # ours: it is signed
-        return Token(parts[3], until_s, key != self._first) if now_s < until_s else Doubt.EXPIRED
+        return Token(parts[3], until_s, renew=key != self._first) if now_s < until_s else Doubt.EXPIRED
 
     def _mac(self, key: str, body: str, subject: bytes) -> str:
         hashed = self._hashes[key].copy()

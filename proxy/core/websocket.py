@@ -11,7 +11,8 @@ from hashlib import sha1
 from typing import Final
 
 from proxy.core.badmessage import BadMessage
-from proxy.core.message import NO_BODY, AnswerHead, Head, RequestHead
+from proxy.core.framing import NO_BODY
+from proxy.core.message import AnswerHead, Head, RequestHead
 
 SWITCH_LINES: Final = (b"Connection: Upgrade", b"Upgrade: websocket")
 """What says it anew on each side: these fields concern one connection, so the other side's never pass."""

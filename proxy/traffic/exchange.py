@@ -22,10 +22,11 @@ from proxy.core.body import TOO_MUCH_BODY, Relay
 from proxy.core.decision import decide
 from proxy.core.faults import Fault, Kind, Party, Stage
 from proxy.core.forwarding import LOOP_DETECTED, nominated
+from proxy.core.framing import CHUNKED, NO_BODY
 from proxy.core.freeze import freezing, writes
 from proxy.core.lasthop import LastHop
 from proxy.core.limits import Limit
-from proxy.core.message import CHUNKED, NO_BODY, RequestHead
+from proxy.core.message import RequestHead
 from proxy.core.override import override
 from proxy.core.rewrite import forward_target
 from proxy.traffic.ending import SAFE

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from proxy.core.badmessage import BadMessage
 from proxy.core.body import LINES_A_TURN, Relay
+from proxy.core.framing import CHUNKED, UNTIL_CLOSE
 from proxy.core.limits import DEFAULT_LIMITS
-from proxy.core.message import CHUNKED, UNTIL_CLOSE
 
 
 def nothing_withheld(name: bytes) -> bool:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from proxy.core import message
 from proxy.core.badmessage import BadMessage
-from proxy.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, read_answer_head, read_request_head
+from proxy.core.framing import CHUNKED, NO_BODY, UNTIL_CLOSE
+from proxy.core.message import read_answer_head, read_request_head
 
 GET = b"GET / HTTP/1.1\r\nHost: shop"
 

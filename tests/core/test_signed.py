@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,17 @@ NOW_S = 1_700_000_000
 LATER_S = NOW_S + 60
 SIGNER = Signer((FRESH, OLD), Purpose.VISITOR)
 
+
+class _Says(NamedTuple):
+    value: str
+    until_s: int
+    renew: bool
+
+
+def _said(found: Token | Doubt) -> _Says | Doubt:
+    return _Says(found.value, found.until_s, found.renew) if isinstance(found, Token) else found
+
+
 values = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='",;\\'), max_size=60)
 subjects = st.sampled_from((b"", b"acme", b"acme.1", "żółw".encode()))
 
@@ -20,8 +33,8 @@ subjects = st.sampled_from((b"", b"acme", b"acme.1", "żółw".encode()))
 @given(values, subjects)
 def test_a_token_says_what_was_signed_until_its_time(value: str, subject: bytes) -> None:
     token = SIGNER.sign(value, LATER_S, subject)
-    assert SIGNER.verify(token, NOW_S, subject) == Token(value, LATER_S, renew=False)
-    assert SIGNER.verify(token, LATER_S - 0.001, subject) == Token(value, LATER_S, renew=False)
+    assert _said(SIGNER.verify(token, NOW_S, subject)) == _Says(value, LATER_S, renew=False)
+    assert _said(SIGNER.verify(token, LATER_S - 0.001, subject)) == _Says(value, LATER_S, renew=False)
     assert SIGNER.verify(token, LATER_S, subject) is Doubt.EXPIRED
 
 
@@ -66,7 +79,7 @@ def test_a_token_that_is_longer_than_any_of_ours_is_not_even_looked_at() -> None
 
 def test_a_key_can_be_replaced_without_anybody_being_forgotten() -> None:
     token = Signer((OLD,), Purpose.VISITOR).sign("7", LATER_S)
-    assert SIGNER.verify(token, NOW_S) == Token("7", LATER_S, renew=True)
+    assert _said(SIGNER.verify(token, NOW_S)) == _Says("7", LATER_S, renew=True)
     assert Signer((FRESH,), Purpose.VISITOR).verify(token, NOW_S) is Doubt.UNKNOWN_KEY
     assert Signer((OLD,), Purpose.VISITOR).verify(SIGNER.sign("7", LATER_S), NOW_S) is Doubt.UNKNOWN_KEY
 
