@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from proxy.cli.options import Failed, files_options, json_option, state_option
 
 _NOT_SURE: Final = 3
 _CONTROL_ANSWERS_WITHIN_S: Final = 4.0  # the workers' 2 s, and the disk's
-_SAYS_WITHIN_S: Final = 0.25  # a rollback waits for nothing that it can do without
+_SAYS_WITHIN_S: Final = 0.25  # what was done is to be told at once
 _LONGEST_REASON: Final = 1000
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -74,11 +75,6 @@ def rollback(
     _check_reason(reason)
     arguments = {"scope": _scope(area, segment, region), "reason": reason}
     place = StateDir(state)
-    warm = _legacy_warm(place)
-    if warm is not None and not as_json:
-        from proxy.cli.warm import warm_text
-
-        click.echo(warm_text(warm))
     by_control = True
     try:
         answer = ask(place.control_socket, "rollback", arguments, timeout_s=_CONTROL_ANSWERS_WITHIN_S)
@@ -87,6 +83,8 @@ def rollback(
         answer = _without_control(place, arguments, routes, flags)
     except Refused as error:
         raise Failed(_what_to_try(str(error), place) if error.code == 1 else str(error), error.code) from error
+    # Only now: nothing that is merely good to know may hold it up, or keep it from being thrown.
+    warm = _legacy_warm(place) if by_control else None
     _show({**answer, "legacy_warm": warm}, as_json=as_json, by_control=by_control)
 
 
@@ -139,7 +137,7 @@ def release(
 
 
 def _legacy_warm(place: Any) -> Any:
-    """How much legacy could take back, for whoever throws it to know; None: nobody can say so at once, and it is thrown anyway."""
+    """How much legacy could take back, for whoever threw it to know; None: nobody can say so at once."""
     from proxy.control.asking import NotRunning, Refused, ask
 
     try:
@@ -168,7 +166,6 @@ def _without_control(place: Any, arguments: dict[str, Any], routes: Path, flags:
 
     if not place.lock.exists():
         raise Failed(f"no proxy has ever run on {place.root}: nothing changed; is --state right?")
-    click.echo("control doesn't answer: writing the latch without it", err=True)
     try:
         return throw_without_control(place, msgspec.convert(arguments, Asked), routes, flags)
     except UnknownName as error:
@@ -186,13 +183,19 @@ def _what_to_try(why: str, place: Any) -> str:
 
 
 def _show(answer: dict[str, Any], *, as_json: bool, by_control: bool) -> None:
-    if as_json:
-        import msgspec
+    try:
+        if not by_control:
+            click.echo("control doesn't answer: the latch was written without it", err=True)
+        if as_json:
+            import msgspec
 
-        click.echo(msgspec.json.format(msgspec.json.encode({**answer, "by_control": by_control})).decode())
-    else:
-        for line in _lines(answer):
-            click.echo(line)
+            click.echo(msgspec.json.format(msgspec.json.encode({**answer, "by_control": by_control})).decode())
+        else:
+            for line in _lines(answer):
+                click.echo(line)
+    except OSError:  # nobody listens, or a disk is full: what was done is done, and the exit code says so
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sure = answer["confirmed"] and answer["on_disk"]
     sys.exit(0 if sure else _NOT_SURE)
 
@@ -202,6 +205,10 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
 
     entry = answer["entry"]
     thrown = answer["action"] == "rollback"
+    if answer.get("legacy_warm") is not None:
+        from proxy.cli.warm import warm_text
+
+        yield warm_text(answer["legacy_warm"])
     for name in answer["not_covered"]:
         yield f"NOT COVERED: {name} (retired: legacy has it no more)"
     for note in answer["notes"]:
