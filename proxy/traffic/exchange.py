@@ -277,6 +277,7 @@ class Exchange(Falling):
         else:
             self._refuse(fault)
 
+    @override
     def _ask(self, endpoint: Endpoint) -> None:
         """Try again over a fresh connection."""
         self.traffic.telemetry.retried(self._outlet.backend)
@@ -364,7 +365,7 @@ class Exchange(Falling):
             else:
                 self._backend_failed(Stage.BODY, Kind.CUT)
             return
-        if self._partial or not self._send_again(connection):
+        if self._partial or not (self._send_again(connection) or self._ask_elsewhere()):
             self._backend_failed(Stage.HEAD if self.request_done else Stage.REQUEST, Kind.CUT)
 
     @override

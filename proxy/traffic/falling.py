@@ -8,7 +8,8 @@ from proxy.core.fallback import falls_back
 from proxy.core.faults import Fault, Kind, Stage
 from proxy.core.model import Backend, Reason
 from proxy.core.override import override
-from proxy.traffic.loan import RELENT
+from proxy.traffic.ending import SAFE
+from proxy.traffic.loan import RELENT, TRIAL
 from proxy.traffic.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -48,6 +49,31 @@ class Falling(Waiting):
         decision.backend = Backend.LEGACY
         decision.reason = Reason.FALLBACK
         self._route(again=True, fallen=decision)
+        return True
+
+    def _ask(self, endpoint: Endpoint) -> None:
+        """Try again over a fresh connection."""
+        raise NotImplementedError
+
+    def _ask_elsewhere(self) -> bool:
+        """Ask another endpoint, once, when one ended even a fresh connection without a byte of an answer, as one that dies does.
+
+        Only safe methods without a body, and only where there is another: whether the first has done it can't be known. It counts against
+        the endpoint as if the client had felt it, and against the budget of retries, so that what kills one endpoint doesn't go round.
+        """
+        if self.head.method not in SAFE or self._interim or not self.request_done or self._replay != b"":
+            return False
+        if self._lent == TRIAL or self._tried or self._overtaken:
+            return False
+        endpoint, outlet, tick = self._endpoint, self._outlet, self.traffic.tick
+        self._tried = (*self._tried, endpoint)
+        another = outlet.pool.another(tick, self._tried)
+        if another is None:
+            return False
+        outlet.pool.faulted(endpoint, Stage.HEAD, Kind.CUT, tick)
+        self.traffic.telemetry.fault(Fault(outlet.party, Stage.HEAD, Kind.CUT), outlet.backend)
+        self._lent = RELENT
+        self._ask(another)
         return True
 
     def _passed_by(self, outlet: Outlet) -> bool:

@@ -116,6 +116,21 @@ def _one_of_two(spoil: Callable[[Scripted], None], request: bytes = POST) -> Cal
     return scene
 
 
+def _one_cut(request: bytes, second: Behaviour = well) -> Callable[[Row, Path], Seen]:
+    def scene(row: Row, directory: Path) -> Seen:
+        with stage(row, directory) as on:
+            both = on.endpoint(Wire.reset), on.endpoint(second)
+            on.start(care=LONG)
+            client = on.client()
+            client.send(request)
+            told = read(client)
+            for one in both:
+                one.behave = well
+            return on.seen(told, client)
+
+    return scene
+
+
 def _one_black_holed(row: Row, directory: Path) -> Seen:
     with stage(row, directory) as on, full_backlog() as url:
         second = on.endpoint()
@@ -274,6 +289,12 @@ ROWS: Final = (
         says="can't be reached (connection refused); its other endpoints are asked first", metric='why="unreachable"', recovers=GOES_ON, scene=_one_of_two(Scripted.refuse)),
     Row(id="one-black-holed", fault="packets to one of two endpoints vanish", client="200", within="`connect` (2 s)", backends="2 whole", log="200",
         says="can't be reached (no connection within", metric='why="unreachable"', recovers=GOES_ON, scene=_one_black_holed),
+    Row(id="one-cut", fault="one of two endpoints resets a fresh connection before it answers: GET", client="200", backends="first: 1 whole; second: 1 whole", log="200",
+        metric=counted("head", "cut"), recovers=GOES_ON, scene=_one_cut(GET)),
+    Row(id="one-cut-post", fault="the same: POST, which is never sent twice", client="502", backends="first: 1 whole; second: nothing", log="502 legacy-head-cut",
+        metric=counted("head", "cut"), recovers=GOES_ON, scene=_one_cut(POST)),
+    Row(id="all-cut", fault="both endpoints reset fresh connections: GET, sent on once", client="502", backends="first: 1 whole; second: 1 whole", log="502 legacy-head-cut",
+        metric=counted("head", "cut"), recovers=GOES_ON, scene=_one_cut(GET, second=Wire.reset)),
     Row(id="one-hung", fault="one of two endpoints takes requests and says nothing, `endpoints.faults` in a row", client="504, 200", within="`timeout` (20 s)",
         backends="first: 2 whole; second: 1 whole", log="504 legacy-head-timeout, 200", says="leaves requests unanswered",
         metric='strangler_endpoint_ejections_total{backend="legacy"}', recovers=GOES_ON, scene=_one_hung),

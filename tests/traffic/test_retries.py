@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 
 from proxy.core.model import Backend
-from proxy.core.reaching import EndpointCare, Retries
+from proxy.core.reaching import BreakerCare, EndpointCare, Retries
 from proxy.traffic.exchange import IDEMPOTENT
 from proxy.traffic.limits import TICK_S
 from tests.traffic.wire import Node, RawBackend, Wire
@@ -164,7 +164,10 @@ def unsteady() -> Iterator[tuple[Unsteady, Unsteady]]:
 def test_what_may_not_happen_twice_arrives_once_however_a_system_breaks(
     start: Start, unsteady: tuple[Unsteady, Unsteady]
 ) -> None:
-    node = start(legacy=tuple(one.url for one in unsteady), legacy_options={"care": EndpointCare(faults=0)})
+    node = start(
+        legacy=tuple(one.url for one in unsteady),
+        legacy_options={"care": EndpointCare(faults=0), "breaker": BreakerCare(share_bp=0)},
+    )
     sent: dict[bytes, bytes] = {}
     answered = Counter[int]()
     for seed in range(40):
@@ -194,4 +197,5 @@ def test_what_may_not_happen_twice_arrives_once_however_a_system_breaks(
     arrived = unsteady[0].arrived + unsteady[1].arrived
     assert answered[200] > 200
     often = {method: max(arrived[name] for name, one in sent.items() if one == method) for method in sent.values()}
+    assert often.pop(b"GET") in {2, 3}  # on a kept connection, on a fresh one, and at the other endpoint
     assert often == {method: 2 if method in IDEMPOTENT else 1 for method in often}  # 2: or nothing was tried here
