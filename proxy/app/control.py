@@ -36,13 +36,14 @@ from proxy.control.rehearsing import Rehearsals
 from proxy.control.reload import CannotStart, Reloader
 from proxy.control.reloadnow import ReloadCommand
 from proxy.control.report import Reporter
+from proxy.control.resolver import Resolver
 from proxy.control.rollback import running_plan
 from proxy.control.rollbacks import Rollbacks
 from proxy.control.telemetry import Telemetry
 from proxy.control.warmth import WarmCommand, WarmthWatch
 from proxy.control.witness import Witness
 from proxy.core.counters import Counters
-from proxy.core.pages import Confirmed, Page, Posted, Probed, Roster, TextPage
+from proxy.core.pages import Confirmed, Page, Posted, Probed, Resolved, Roster, TextPage
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.mapped import map_page
 from proxy.traffic.tls import backend_context
@@ -95,6 +96,9 @@ async def control(assignment: Assignment) -> int:
         context_of=lambda spec: backend_context(spec.tls, state.file),
     )
     drills = DrillFile(state=state, boot=settings.boot, publisher=publisher)
+    resolver = Resolver(
+        page=Page(map_page(state.names, writable=True), Resolved), plan=lambda: reloader.standing.plan, own=own
+    )
     telemetry = Telemetry(
         own=own,
         slots=[Counters(map_page(state.counters(slot), writable=False)) for slot in slots],
@@ -104,6 +108,7 @@ async def control(assignment: Assignment) -> int:
         latch=latch,
         drills=drills,
         prober=prober,
+        resolver=resolver,
         more=lambda: warmth.levels(),  # noqa: PLW0108 - it is made below
     )
     warmth = WarmthWatch(
@@ -123,6 +128,7 @@ async def control(assignment: Assignment) -> int:
         prober=prober,
         warmth=warmth,
         workers=settings.workers,
+        resolver=resolver,
     )
     editor = Editor(
         reloader=reloader,
@@ -184,6 +190,7 @@ async def control(assignment: Assignment) -> int:
                         lateness.run(),
                         witness.run(),
                         prober.run(),
+                        resolver.run(),
                         warmth.run(),
                     )
                 ]

@@ -16,15 +16,16 @@ from proxy.app.process import either, ending
 from proxy.core.counters import Counters
 from proxy.core.freeze import LiveFreeze
 from proxy.core.generation import Generation
-from proxy.core.pages import Confirmed, Page, Posted, Probed, TextPage
+from proxy.core.pages import Confirmed, Page, Posted, Probed, Resolved, TextPage
+from proxy.core.resolving import names_of
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.building import Builder
 from proxy.supervise.drillwatch import DrillWatch
 from proxy.supervise.follow import Follower, NothingToRun
 from proxy.supervise.freezewatch import FreezeWatch
+from proxy.supervise.heeded import name_watch, probe_watch
 from proxy.supervise.latchwatch import LatchWatch
 from proxy.supervise.mapped import map_page
-from proxy.supervise.probewatch import ProbeWatch
 from proxy.supervise.saying import Saying
 from proxy.traffic.drilling import Drilling
 from proxy.traffic.log import AccessLog
@@ -32,6 +33,9 @@ from proxy.traffic.server import Traffic
 from proxy.traffic.tls import PLAIN, load_credentials, needs_credentials
 
 _STDOUT: Final = 1
+_FIRST_ADDRESSES_S: Final = (
+    4.0  # that a generation waits for its names: DNS mostly takes milliseconds, what asks it a moment to load
+)
 
 
 async def work(assignment: Assignment) -> None:
@@ -79,13 +83,21 @@ async def work(assignment: Assignment) -> None:
         tallies=lambda: () if drilling is None else drilling.tallies(),
     )
     drills.start()
-    probes = ProbeWatch(
+    probes = probe_watch(
         Page(map_page(state.probes, writable=False), Probed),
         lambda unhealthy: None if traffic is None else traffic.heed_probes(unhealthy),
     )
 
+    names = name_watch(
+        Page(map_page(state.names, writable=False), Resolved),
+        lambda addresses: None if traffic is None else traffic.heed_addresses(addresses),
+    )
+    names.look()
+
     async def adopt(generation: Generation) -> Generation | None:
         nonlocal traffic, drilling
+        hosts = names_of(url for spec in generation.backends.values() for url in spec.urls)
+        await names.until(lambda known: all(host in known for host in hosts), _FIRST_ADDRESSES_S)
         credentials = PLAIN
         if needs_credentials(generation):
             former = PLAIN if traffic is None else traffic.credentials
@@ -103,7 +115,8 @@ async def work(assignment: Assignment) -> None:
             traffic.freezes = freezes.live
             drilling = Drilling(traffic)
             drilling.put(drills.live)
-            traffic.heed_probes(probes.unhealthy)
+            traffic.heed_probes(probes.heeded)
+            traffic.heed_addresses(names.heeded)
             adopted.set()
         else:
             traffic.swap(generation, credentials)
@@ -115,7 +128,7 @@ async def work(assignment: Assignment) -> None:
     try:
         with ending(assignment.life) as end:
             async with asyncio.TaskGroup() as tasks:
-                following = [tasks.create_task(one.run()) for one in (follower, watch, freezes, drills, probes)]
+                following = [tasks.create_task(one.run()) for one in (follower, watch, freezes, drills, probes, names)]
                 await either(adopted, end)
                 await either(watch.settled, end)  # or what isn't covered would go to legacy for a moment
                 if traffic is not None:

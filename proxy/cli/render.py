@@ -214,14 +214,21 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield from _table(
-        ("BACKEND", "ENDPOINT", "PROBES", "WORKERS"),
-        [(one["backend"], one["url"], one["probes"], _beliefs(one["held_off"])) for one in report["endpoints"]],
+        ("BACKEND", "ENDPOINT", "ADDRESS", "PROBES", "WORKERS"),
+        [
+            (one["backend"], one["url"], one["address"] or "-", one["probes"], _beliefs(one["held_off"]))
+            for one in report["endpoints"]
+        ],
         right=set(),
     )
     for one in report["backends"]:
         if one["no_retry"]:
             yield f"{one['name']}: {one['no_retry']} requests that couldn't be delivered weren't tried again, for its retries were used up"
-    for one in report["endpoints"]:
+    urls = {(one["backend"], one["url"]): one for one in report["endpoints"]}  # of several addresses one will do
+    for one in urls.values():
+        if one["stale"]:
+            then = "its last addresses are kept" if one["address"] else "workers ask the system"
+            yield f"{one['backend']} {one['url']}: its host can't be looked up ({one['stale']}); {then}"
         if one["why"]:
             yield f"{one['backend']} {one['url']} failed its last probe: {one['why']}"
     for worker in report["workers"]:

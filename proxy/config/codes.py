@@ -58,6 +58,7 @@ CODES: Final[dict[str, Code]] = {
     "bad-signing-key": Code("a signing key that can be guessed, or stands in routes.yaml itself"),
     "missing-env": Code("an environment variable that is named isn't set"),
     "missing-extra": Code("something is asked for that an optional part of the installation brings"),
+    "bad-dns-server": Code("an address of a DNS server that can't be read"),
     "bad-network": Code("an address range that can't be read"),
     "trusts-everyone": Code("an address range that covers every address", warns=True),
     "bad-source": Code("an identity source that can't be read"),

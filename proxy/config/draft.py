@@ -13,6 +13,7 @@ from proxy.config.kinds import Fields
 from proxy.config.limits import LIMITS_KEY, draft_limits
 from proxy.config.listener import draft_error_pages, draft_listener
 from proxy.config.names import is_token
+from proxy.config.naming import DNS_KEY, draft_dns
 from proxy.config.nodes import is_blank
 from proxy.config.observing import METRICS_KEY, TRACING_KEY, draft_by_route, draft_tracing
 from proxy.config.problems import Report, quoted
@@ -128,6 +129,7 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
         tracing=draft_tracing(fields[TRACING_KEY], report),
         metrics_by_route=draft_by_route(fields[METRICS_KEY]),
         limits=draft_limits(fields[LIMITS_KEY]),
+        dns=draft_dns(fields[DNS_KEY], report),
         rate=draft_rate(fields[RATE_KEY]),
         rated=rated(fields[RATE_KEY]),
         cookies_legacy=legacy,

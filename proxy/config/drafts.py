@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Segment,
         Tracing,
     )
+    from proxy.core.reaching import Dns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,7 @@ class MainDraft:
     cache: str | None  # None: not written
     count_leaks: bool
     limits: Limits
+    dns: Dns
     rate: Rate | None
     rated: Mentioned | None  # as with an area
     cookies_legacy: tuple[str, ...]

@@ -27,6 +27,7 @@ from proxy.config.kinds import (
     tell_kind,
 )
 from proxy.config.limits import AREA_BODY, BACKEND_MIN_RATE, LIMITS, LIMITS_KEY
+from proxy.config.naming import DNS, DNS_KEY
 from proxy.config.nodes import Node, Sequence
 from proxy.config.observing import METRICS, METRICS_KEY, TRACING, TRACING_KEY
 from proxy.config.patience import AREA_TIMEOUT, AREA_TOTAL, ROUTE_TIMEOUT, ROUTE_TOTAL
@@ -359,6 +360,7 @@ MAIN: Final = Shape(
         INCLUDE,
         LISTENER_KEY,
         BACKENDS_KEY,
+        DNS_KEY,
         IDENTITY_KEY,
         SIGNING_KEY,
         FORWARDING_KEY,
@@ -381,7 +383,7 @@ MAIN: Final = Shape(
 INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere=(key.name for key in MAIN.keys))
 
 SHAPES: Final = (
-    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, RETRIES, QUEUE, BREAKER),
+    *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, RETRIES, QUEUE, BREAKER, DNS),
     *(IDENTITY, SIGNING, FORWARDING, ACCOUNTS),
     *(SEGMENT, COOKIES, TRACING, METRICS, LIMITS, RATE, AREA, AREA_RATES, ROUTE, REWRITE),
     *SHAPES_OF_EDGES,

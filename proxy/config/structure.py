@@ -318,6 +318,7 @@ def _settings(main: MainDraft, areas: Iterable[AreaDraft], keys: tuple[SigningKe
         tracing=main.tracing,
         metrics_by_route=main.metrics_by_route,
         limits=main.limits,
+        dns=main.dns,
         account_rate=main.rate,
         cookies_legacy=main.cookies_legacy,
         cookies_new=main.cookies_new,

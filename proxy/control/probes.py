@@ -4,7 +4,7 @@ A probe is a GET over a connection of its own, since a kept one would say nothin
 399 is healthy (as Kubernetes has it). It goes the way that requests go: with the backend's own headers and Host, certificates
 verified as its `tls` says. What stands on the page when control starts is where it begins, so its restart changes nothing.
 
-When control is dead nobody probes, and the page stops beating: then the workers no longer heed it (`proxy.supervise.probewatch`).
+When control is dead nobody probes, and the page stops beating: then the workers no longer heed it (`proxy.supervise.heeded`).
 """
 
 from __future__ import annotations

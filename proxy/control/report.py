@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,6 +17,7 @@ from proxy.control.lateness import Lateness
 from proxy.control.probes import Prober
 from proxy.control.publish import Publisher, WorkerReport
 from proxy.control.reload import Reloader
+from proxy.control.resolver import Resolver
 from proxy.control.rollbacks import LatchLine, Rollbacks
 from proxy.control.telemetry import Telemetry
 from proxy.control.warmth import LegacyWarm, WarmthWatch
@@ -61,9 +63,11 @@ class AreaLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint, in the eyes of control and of each worker.
+    """One endpoint, or one address of it, in the eyes of control and of each worker.
 
     Attributes:
+        address: of its host; empty: the URL has it, or none is known, and workers ask the system at each connection.
+        stale: why its host can't be looked up, so that the last addresses are kept; empty: it can, or is no name.
         probes: `off`, `unknown`, `healthy`, `unhealthy`.
         why: how the last probe failed; empty: it didn't.
         held_off: by worker slot why others are asked first: `unreachable`, `unhealthy`, `ejected`, `returning`; those
@@ -72,6 +76,8 @@ class EndpointLine(msgspec.Struct, frozen=True, kw_only=True):
 
     backend: str
     url: str
+    address: str
+    stale: str
     probes: str
     why: str
     held_off: dict[str, str]
@@ -124,6 +130,7 @@ class Reporter:
         prober: Prober,
         warmth: WarmthWatch,
         workers: int,
+        resolver: Resolver,
     ) -> None:
         self._workers = workers
         self._publisher = publisher
@@ -135,6 +142,7 @@ class Reporter:
         self._freezer = freezer
         self._drills = drills
         self._prober = prober
+        self._resolver = resolver
         self._warmth = warmth
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
@@ -221,8 +229,20 @@ class Reporter:
         for spec in plan.backends:
             for url in dict.fromkeys(spec.urls):
                 verdict, why = self._prober.verdict(spec.name, url)
-                held_off = {str(slot): told for slot, told in beliefs.get((spec.name.value, url), {}).items()}
-                lines.append(EndpointLine(backend=spec.name.value, url=url, probes=verdict, why=why, held_off=held_off))
+                addresses, stale = self._resolver.known(urlsplit(url).hostname or "")
+                for address in addresses or ("",):
+                    held_off = beliefs.get((spec.name.value, f"{url} {address}".rstrip()), {})
+                    lines.append(
+                        EndpointLine(
+                            backend=spec.name.value,
+                            url=url,
+                            address=address,
+                            stale=stale,
+                            probes=verdict,
+                            why=why,
+                            held_off={str(slot): told for slot, told in held_off.items()},
+                        )
+                    )
         return tuple(lines)
 
     def _worker_lines(self) -> tuple[WorkerLine, ...]:

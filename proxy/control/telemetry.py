@@ -12,6 +12,7 @@ from proxy.control.journal import Journal
 from proxy.control.probes import Prober
 from proxy.control.publish import Publisher
 from proxy.control.reload import Reloader
+from proxy.control.resolver import Resolver
 from proxy.control.rollbacks import Rollbacks
 from proxy.core.counters import Counters, is_gauge
 from proxy.core.metrics import label, render
@@ -40,6 +41,7 @@ class Telemetry:
         latch: Rollbacks,
         drills: DrillFile,
         prober: Prober,
+        resolver: Resolver,
         more: Callable[[], Iterable[tuple[str, int | float]]] = tuple,
     ) -> None:
         """Read nothing yet.
@@ -53,6 +55,7 @@ class Telemetry:
             latch: knows the rollbacks in force.
             drills: knows the drills that are on.
             prober: knows which endpoints are healthy.
+            resolver: knows which addresses names have.
             more: levels that others know.
         """
         self._own = own
@@ -63,6 +66,7 @@ class Telemetry:
         self._latch = latch
         self._drills = drills
         self._prober = prober
+        self._resolver = resolver
         self._more = more
 
     def metrics(self) -> str:
@@ -79,7 +83,7 @@ class Telemetry:
         return sum_pages([(self._own, True), *((page, slot in living) for slot, page in enumerate(self._slots))])
 
     def beliefs(self) -> dict[tuple[str, str], dict[int, str]]:
-        """For each endpoint (backend, URL) that a living worker holds requests off: by slot, why."""
+        """For each endpoint (backend, URL and address as `Endpoint.name` has them) that a living worker holds requests off: by slot, why."""
         found: dict[tuple[str, str], dict[int, str]] = {}
         for slot, labels in self._said_by_living(_HELD_OFF):
             found.setdefault((labels["backend"], labels["endpoint"]), {})[slot] = labels["why"]
@@ -125,6 +129,7 @@ class Telemetry:
         behind = self._journal.behind
         yield "strangler_journal_behind", 0 if behind is None else behind.count
         yield from self._prober.levels()
+        yield from self._resolver.levels()
         roster = self._publisher.roster()
         if roster is not None:
             yield 'strangler_starts_total{process="control"}', roster.control_starts

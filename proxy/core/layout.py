@@ -46,6 +46,11 @@ class StateDir:
         return self.run / "probes.page"
 
     @property
+    def names(self) -> Path:
+        """The page on which control tells which addresses the names of endpoints have."""
+        return self.run / "names.page"
+
+    @property
     def latch_page(self) -> Path:
         """The page that always carries the latest latch; whoever changes the latch holds its lock."""
         return self.run / "latch.page"

@@ -188,6 +188,19 @@ METRICS: Final[tuple[Metric, ...]] = (
         (),
         "The most requests a second that legacy answered over 10 s, in the last 24 h.",
     ),
+    Metric("strangler_name_addresses", "gauge", ("name",), "Addresses that are known of an endpoint's host."),
+    Metric(
+        "strangler_name_stale",
+        "gauge",
+        ("name",),
+        "1: the host can't be looked up, and the addresses that were known last are kept.",
+    ),
+    Metric(
+        "strangler_name_lookups_total",
+        "counter",
+        ("result",),
+        "Questions for hosts of endpoints: same, changed, failed.",
+    ),
     Metric("strangler_plan_info", "gauge", ("plan",), "Always 1; the label names the plan that is posted."),
     Metric(
         "strangler_reloads_total",

@@ -18,7 +18,7 @@ import msgspec
 
 from proxy.core.limits import DEFAULT_LIMITS, Limits, Rate
 from proxy.core.model import BUCKETING, Backend, Fallback
-from proxy.core.reaching import BreakerCare, EndpointCare, Patience, Probe, QueueCare, Retries
+from proxy.core.reaching import BreakerCare, Dns, EndpointCare, Patience, Probe, QueueCare, Retries
 from proxy.core.signed import SigningKey
 
 FORMAT = 1
@@ -99,6 +99,7 @@ class Settings(_Record, frozen=True, kw_only=True, tag="settings"):
     metrics_by_route: bool = False
     vary: tuple[str, ...] = ()  # names of the fields that requests are decided by, where an area's `cache` is `vary`
     limits: Limits = DEFAULT_LIMITS
+    dns: Dns = Dns()
     account_rate: Rate | None = None  # of one account, where its area doesn't say
     signing_keys: tuple[SigningKey, ...] = ()  # of our own cookies: the first signs, all verify
 

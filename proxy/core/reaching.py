@@ -63,3 +63,12 @@ class Retries(_Part, frozen=True, kw_only=True):
     percent: int = 20  # of the requests sent to it …
     per_second: int = 10  # … and as many besides, …
     over_s: float = 10.0  # … both counted over the last so many seconds
+
+
+class Dns(_Part, frozen=True, kw_only=True):
+    """How the names of endpoints become addresses (`proxy.core.resolving`)."""
+
+    servers: tuple[str, ...] = ()  # ADDRESS or ADDRESS:PORT, [ADDRESS]:PORT for IPv6; none: the system's
+    shortest_s: float = 5.0  # between two questions, however short a record's time is …
+    longest_s: float = 300.0  # … and however long
+    timeout_s: float = 5.0  # for an answer

@@ -80,6 +80,7 @@ def _pages(state: StateDir, slots: int) -> Iterator[tuple[Path, int]]:
     yield state.board, pages.PAGE_BYTES
     yield state.roster, pages.ROSTER_PAGE_BYTES
     yield state.probes, pages.PROBES_PAGE_BYTES
+    yield state.names, pages.NAMES_PAGE_BYTES
     yield state.latch_page, pages.LATCH_PAGE_BYTES
     yield state.control_counters, counters.SMALL_PAGE_BYTES
     for slot in range(slots):

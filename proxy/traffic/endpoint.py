@@ -24,13 +24,15 @@ _log = logging.getLogger("backend")
 
 
 class Endpoint:
-    """One URL of a backend, with its connections, all of them in plain text or made with one TLS context.
+    """One URL of a backend, or one address of its host, with its connections, all of them in plain text or made with one TLS context.
 
     Attributes:
         in_flight: exchanges it is lent to or that wait for a connection to it.
         health: what is believed of it.
         minded: something speaks against it, or did lately: nobody else pays for a second look.
-        gone: no generation names it any more.
+        gone: no generation names it any more, or its host no longer has its address.
+        name: for people and in series: the URL, and the address if there is one.
+        target: what connections are made to.
         reach: says when it can't be reached, and when it can again.
     """
 
@@ -46,24 +48,35 @@ class Endpoint:
         "host",
         "in_flight",
         "minded",
+        "name",
         "port",
         "reach",
+        "target",
         "tls",
         "url",
     )
 
-    def __init__(self, backend: Backend, url: str, telemetry: Telemetry, tls: BackendContext | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        url: str,
+        telemetry: Telemetry,
+        tls: BackendContext | None = None,
+        address: str | None = None,
+    ) -> None:
         parts = urlsplit(url)
         self.backend = backend
         self.url = url
         self.host = parts.hostname or ""
+        self.target = address or self.host
+        self.name = url if address is None else f"{url} {address}"
         self.port = port_of(parts)
         self.tls = tls
         self.in_flight = 0
         self.health = EndpointHealth(EndpointCare())
         self.minded = False
         self.gone = False
-        self.reach = Reach(backend, url)
+        self.reach = Reach(backend, self.name)
         self._believed = Standing.SOUND  # as the page tells
         self._told = False  # that it was ejected
         self._again_tick = 0
@@ -138,7 +151,7 @@ class Endpoint:
                 self._told = True
                 self._again_tick = tick + ticks(_AT_MOST_EVERY_S)
                 told = "%s %s leaves requests unanswered, %d in a row; its other endpoints are asked first"
-                _log.error(told, self.backend.value, self.url, self.health.care.faults)
+                _log.error(told, self.backend.value, self.name, self.health.care.faults)
         self.look(tick)
 
     def probed(self, tick: int, *, healthy: bool) -> None:
@@ -154,12 +167,12 @@ class Endpoint:
         self.minded = self.gone or not health.sound
         if self._told and health.sound:
             self._told = False
-            _log.warning("%s %s answers again", self.backend.value, self.url)
+            _log.warning("%s %s answers again", self.backend.value, self.name)
         self._show(Standing.SOUND if self.gone else health.believed(now_s))
 
     def _show(self, believed: Standing) -> None:
         if believed is not self._believed:
-            self._telemetry.held_off(self.backend, self.url, self._believed, believed)
+            self._telemetry.held_off(self.backend, self.name, self._believed, believed)
             self._believed = believed
 
     # -- counts

@@ -391,7 +391,7 @@ class Exchange(Falling):
             self._waiting, self._replay = self._replay, b""
             if unchanged:
                 self._lent = RELENT
-                self._ask(self._endpoint)
+                self._ask(self._outlet.pool.once_more(self._endpoint, self.traffic.tick))
             else:
                 self._decide_anew()
             return True

@@ -42,16 +42,16 @@ _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Pool:
-    """The endpoints of one backend, as one generation names them.
+    """The endpoints of one backend, as one generation names them; `assign` says who they are.
 
     Args:
         spec: how the backend is reached.
-        endpoints: in the order of the plan.
         load: the backend's.
         tasks: where the tasks that connect are kept until they are over.
     """
 
     __slots__ = (
+        "_care",
         "_connect_s",
         "_draw",
         "_endpoints",
@@ -64,20 +64,24 @@ class Pool:
     def __init__(
         self,
         spec: BackendSpec,
-        endpoints: Sequence[Endpoint],
         load: Load,
         *,
         tasks: set[asyncio.Task[None]],
     ) -> None:
-        self._endpoints = tuple(endpoints)
-        for endpoint in endpoints:
-            endpoint.health.care = spec.care
+        self._endpoints: tuple[Endpoint, ...] = ()  # replaced whole, when names mean other addresses
+        self._care = spec.care
         self._connect_s = spec.connect_s
         self._draw = random.getrandbits(16)
         self._tasks = tasks
         self.load = load
         self.bytes_a_tick = spec.min_rate_bytes * TICK_S
         self.deadlines = Deadlines(spec.timeout_s, spec.total_s)
+
+    def assign(self, endpoints: Sequence[Endpoint]) -> None:
+        """Ask these from now on; at least one."""
+        for endpoint in endpoints:
+            endpoint.health.care = self._care
+        self._endpoints = tuple(endpoints)
 
     def choose(self, tick: int, tried: Sequence[Endpoint] = ()) -> Endpoint | None:
         """The endpoint that is asked; None when all have been tried."""
@@ -129,6 +133,10 @@ class Pool:
         return all(
             endpoint.minded and endpoint.health.believed(now_s) >= Standing.UNHEALTHY for endpoint in self._endpoints
         )
+
+    def once_more(self, endpoint: Endpoint, tick: int) -> Endpoint:
+        """The endpoint that is asked when a kept connection to this one was closed: the same, unless its host has it no more."""
+        return (self.choose(tick) or endpoint) if endpoint.gone else endpoint
 
     def faulted(self, endpoint: Endpoint, stage: Stage, kind: Kind, tick: int) -> None:
         """An exchange broke at an endpoint.
@@ -185,10 +193,10 @@ async def _open(endpoint: Endpoint) -> tuple[asyncio.Transport, BackendConnectio
     tls = endpoint.tls
     try:
         if tls is None:
-            return await loop.create_connection(lambda: BackendConnection(endpoint), endpoint.host, endpoint.port)
+            return await loop.create_connection(lambda: BackendConnection(endpoint), endpoint.target, endpoint.port)
         return await loop.create_connection(
             lambda: SecureBackendConnection(endpoint),
-            endpoint.host,
+            endpoint.target,
             endpoint.port,
             ssl=tls.context,
             server_hostname=tls.made_of.server_name or endpoint.host,

@@ -6,20 +6,19 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.limits import Limit
 from proxy.core.model import Backend
-from proxy.core.probing import endpoint_name
 from proxy.core.tracecontext import TRACEPARENT
 from proxy.core.websocket import SWITCHING
 from proxy.traffic.caps import Caps
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.crowd import Admission, Crowd
 from proxy.traffic.doors import Doors
-from proxy.traffic.endpoint import Endpoint
+from proxy.traffic.endpoints import Endpoints
 from proxy.traffic.entrance import Terms
 from proxy.traffic.frozen import under_freezes
 from proxy.traffic.headless import turn_away
@@ -29,9 +28,8 @@ from proxy.traffic.leaks import Leaks
 from proxy.traffic.limits import GREET_S, TICK_S, affordable_connections, ticks
 from proxy.traffic.load import Load
 from proxy.traffic.observers import Observe, Observers
-from proxy.traffic.pool import Pool
 from proxy.traffic.telemetry import Telemetry
-from proxy.traffic.tls import PLAIN, BackendContext, Credentials
+from proxy.traffic.tls import PLAIN, Credentials
 from proxy.traffic.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -107,10 +105,9 @@ class Traffic(RequestIds):
         self._share_of_node = share_of_node
         self._clients = Crowd(share_of_node=share_of_node)
         self._affordable = affordable_connections()
-        self._endpoints: dict[tuple[Backend, str, BackendContext | None], Endpoint] = {}
-        self._unhealthy: frozenset[str] = frozenset()
         self._loads = {backend: Load(backend, self.telemetry) for backend in Backend}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endpoints = Endpoints(self.telemetry, self._loads, self._tasks)
         self.doors = Doors(self)
         self._timer: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
@@ -122,27 +119,8 @@ class Traffic(RequestIds):
 
     def swap(self, generation: Generation, credentials: Credentials = PLAIN) -> None:
         """Let requests that begin from now on live in another generation; those in flight keep theirs."""
-        endpoints: dict[tuple[Backend, str, BackendContext | None], Endpoint] = {}
-        pools = {}
-        for backend, spec in generation.backends.items():
-            # Another certificate or authority means other connections: what was trusted then needn't be trusted now.
-            names = [(backend, url, credentials.for_endpoint(backend, url)) for url in spec.urls]
-            for name in names:
-                kept = self._endpoints.get(name)
-                endpoints[name] = kept or Endpoint(backend, name[1], self.telemetry, name[2])
-            pools[backend] = Pool(
-                spec,
-                [endpoints[name] for name in names],
-                self._loads[backend],
-                tasks=self._tasks,
-            )
+        pools = self._endpoints.adopt(generation, credentials, self.tick)
         self.wiring = Wiring(generation, pools, self._leaks, self._caps)
-        gone = [endpoint for name, endpoint in self._endpoints.items() if name not in endpoints]
-        self._endpoints = endpoints
-        if self._unhealthy:
-            self.heed_probes(self._unhealthy)
-        for endpoint in gone:
-            endpoint.retire()
         for backend, load in self._loads.items():
             load.obey(generation.backends[backend], share_of_node=self._share_of_node)
         self.credentials = credentials
@@ -168,9 +146,11 @@ class Traffic(RequestIds):
 
     def heed_probes(self, unhealthy: frozenset[str]) -> None:
         """Probes say something else; `unhealthy` are the names of endpoints (`endpoint_name`)."""
-        self._unhealthy = unhealthy
-        for endpoint in self._endpoints.values():
-            endpoint.probed(self.tick, healthy=endpoint_name(endpoint.backend, endpoint.url) not in unhealthy)
+        self._endpoints.heed_probes(unhealthy, self.tick)
+
+    def heed_addresses(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
+        """The names of endpoints mean other addresses."""
+        self._endpoints.heed_addresses(addresses, self.tick)
 
     def latch_changed(self) -> None:
         """Another latch is in force: recall what lasts on new and is covered now; who waits for new goes to legacy."""
@@ -221,8 +201,7 @@ class Traffic(RequestIds):
             orphan.drained()
         for client in list(self._clients):
             client.drained()
-        for endpoint in self._endpoints.values():
-            endpoint.retire()
+        self._endpoints.retire()
         tasks = [*self._tasks, *self.doors.give_up()]
         for task in self._tasks:
             task.cancel()
@@ -370,10 +349,7 @@ class Traffic(RequestIds):
             self._clients.make_room(tick)
         for orphan in list(self.orphans):
             orphan.sweep(tick)
-        for endpoint in self._endpoints.values():
-            endpoint.close_idle(tick - self._backend_idle_ticks)
-            if endpoint.minded:
-                endpoint.look(tick)
+        self._endpoints.sweep(tick, self._backend_idle_ticks)
         for load in self._loads.values():
             load.sweep()
         self._flush()

@@ -34,6 +34,7 @@ backends:
     health: /readyz
     retries: {percent: 10, per_second: 0, over: 30s}
     endpoints: {faults: 3, left_out: 2s, left_out_longest: 1m, slow_start: off, probe_every: 1s, probe_timeout: 500ms, unhealthy_after: 2, healthy_after: 1}
+dns: {servers: ["10.0.0.2:5353"], shortest: 1s, longest: 1m, timeout: 2s}
 identity:
   trusted_from: [10.1.2.3/32]
   account: ["header:X-Account-Id", "cookie:acct", "path:/accounts/{account}/**", "host:{account}.shop.example"]
