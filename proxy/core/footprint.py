@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from proxy.core.signed import TOKENS_KEPT_BYTES, Purpose
+
 if TYPE_CHECKING:
     from proxy.core.limits import Limits
     from proxy.core.plan import Plan
@@ -123,13 +125,14 @@ def footprint(plan: Plan, *, workers: int = 1, descriptors: int | None = None) -
     rated = settings.account_rate is not None or any(area.account_rate is not None for area in plan.areas)
     accounts = limits.rated_accounts * _A_RATED_ACCOUNT if rated else 0
     spans = SPANS_BYTES if settings.tracing is not None and settings.tracing.export is not None else 0
+    tokens = len(Purpose) * TOKENS_KEPT_BYTES if settings.signing_keys else 0
     log = LOG_BYTES + _LOG_BATCH + _ACCOUNTS_IN_LOG
     connections = None if descriptors is None else clients_of(descriptors) * workers
     if limits.connections:
         wanted = -(-limits.connections // workers) * workers
         connections = wanted if connections is None else min(wanted, connections)
     return Footprint(
-        shared_bytes=int((_LINES + _HOSTS + _EDITORS * SHAPES_BYTES + log + accounts + spans) * _SPARE),
+        shared_bytes=int((_LINES + _HOSTS + _EDITORS * SHAPES_BYTES + log + accounts + spans + tokens) * _SPARE),
         connection_bytes=connection_bytes(
             limits,
             tls_of_clients=plan.listener.tls is not None,
