@@ -141,12 +141,13 @@ class Telemetry:
         self._cells[self._retries[backend]] += 1
 
     def sent_to(self, backend: Backend) -> int:
-        """How many requests have begun at a backend, less those that began there twice; only differences mean something.
+        """How many requests have begun at a backend; never falls, and only differences mean something.
 
-        Every one took a kept connection or got a fresh one, and that is counted anyway.
+        Every one took a kept connection or got a fresh one, and that is counted anyway. One whose kept connection was closed counts twice;
+        retries can't be taken off for it, as most of them follow an attempt that began nowhere.
         """
         cells = self._cells
-        return cells[self._reused[backend]] + cells[self._opened[backend]] - cells[self._retries[backend]]
+        return cells[self._reused[backend]] + cells[self._opened[backend]]
 
     def retry_withheld(self, backend: Backend) -> None:
         """A request wasn't tried at another endpoint, since the backend's retries are used up."""

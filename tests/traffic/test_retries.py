@@ -199,3 +199,21 @@ def test_what_may_not_happen_twice_arrives_once_however_a_system_breaks(
     often = {method: max(arrived[name] for name, one in sent.items() if one == method) for method in sent.values()}
     assert often.pop(b"GET") in {2, 3}  # on a kept connection, on a fresh one, and at the other endpoint
     assert often == {method: 2 if method in IDEMPOTENT else 1 for method in often}  # 2: or nothing was tried here
+
+
+def test_requests_that_had_to_be_asked_elsewhere_earn_retries_as_others_do(start: Start, legacy: RawBackend) -> None:
+    (dead,) = dead_urls(1)
+    care = EndpointCare(first_s=0.0, longest_s=0.0)  # it is tried again and again
+    retries = Retries(percent=50, per_second=1, over_s=60.0)
+    node = start(legacy=(dead, legacy.url), legacy_options={"retries": retries, "care": care})
+    sent = node.do(lambda: node.traffic.telemetry.sent_to(Backend.LEGACY))
+    for number in range(1, 5):
+        node.prefer(dead)
+        with node.client() as client:
+            client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            with legacy.accept() as wire:
+                wire.head()
+                wire.send(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+                assert client.answer()[0] == 200
+        assert node.do(lambda: node.traffic.telemetry.sent_to(Backend.LEGACY)) - sent == number
+    assert node.count("strangler_retries_total") > 0
