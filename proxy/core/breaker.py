@@ -147,10 +147,14 @@ class Breaker:
             samples.popleft()
         if self.state is State.CLOSED and self._times and now_s - self._closed_s >= window_s:
             self._times = 0
-        if self.state is State.OPEN and now_s >= self._until_s:
-            self._proved = 0
-            return self._on(Event.TIME_OVER)
-        return Effect.NOTHING
+        return self.try_now() if self.state is State.OPEN and now_s >= self._until_s else Effect.NOTHING
+
+    def try_now(self) -> Effect:
+        """Its time is over, or somebody doesn't want to wait for that."""
+        if self.state is not State.OPEN:
+            return Effect.NOTHING
+        self._proved = 0
+        return self._on(Event.TIME_OVER)
 
     def failed(self, now_s: float, ended: int, draw: float) -> Effect:
         """An exchange failed that was no trial.

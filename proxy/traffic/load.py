@@ -181,6 +181,7 @@ class Load:
         All others stay in line, and are decided anew when their turn comes: a thousand decisions for each rollback would be what an
         overloaded worker can't afford, and each would begin its wait anew.
         """
+        self._heed(self._breaker.try_now())  # who rolls back mustn't wait for half a minute that was drawn before
         covered = [exchange for exchange in self._since_s if exchange.covered]
         for exchange in covered:
             self._queue.leave(exchange)

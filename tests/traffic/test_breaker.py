@@ -12,6 +12,7 @@ import pytest
 from proxy.core.model import Backend
 from proxy.core.reaching import BreakerCare, QueueCare
 from tests.traffic.test_broken import fault_of
+from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.test_queue import busy, get, waits
 from tests.traffic.wire import Node, RawBackend, a_plan, eventually, full_backlog
 
@@ -222,3 +223,27 @@ def test_connections_for_which_a_requests_total_was_too_short_count(start: Calla
             client.send(get())
             status, head, _ = client.answer()
             assert (status, fault_of(head)) == (503, b"legacy-connect-tripped")
+
+
+def test_a_rollback_does_not_wait_for_an_open_breaker_of_legacy(start: Callable[..., Node], legacy: RawBackend) -> None:
+    node = start(legacy_options={"breaker": LONG})
+    fail(node, legacy)
+    assert breaker(node, "open") == 1
+
+    def roll_back() -> None:
+        node.latch = EVERYTHING
+        node.traffic.latch_changed()
+
+    node.do(roll_back)
+    with node.client() as client:
+        client.send(get("/new/"))
+        with legacy.accept() as wire:
+            wire.head()
+            for _ in range(LONG.trials):
+                wire.send(OK)
+                assert client.answer()[0] == 200
+                client.send(get("/new/"))
+                wire.head()
+            wire.send(OK)
+            assert client.answer()[0] == 200
+    assert (breaker(node, "open"), breaker(node, "half_open")) == (0, 0)
