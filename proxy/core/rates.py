@@ -38,6 +38,14 @@ class Pace:
         early_ns = full_at_ns - now_ns - self._ahead_ns
         return max(early_ns, 0)
 
+    def owed(self, full_at_ns: int, now_ns: int) -> tuple[int, int]:
+        """Of a bucket that gives none: when it will be full again, and how long until it gives one.
+
+        It can't be emptier than empty: what was taken at a slower pace, before a reload, is not waited for at that pace.
+        """
+        full_at_ns = min(full_at_ns, now_ns + self._ahead_ns + self._interval_ns)
+        return full_at_ns, self.wait_ns(full_at_ns, now_ns)
+
     def taken(self, full_at_ns: int, now_ns: int) -> int:
         """When a bucket will be full again once one is taken from it."""
         return max(full_at_ns, now_ns) + self._interval_ns

@@ -145,14 +145,14 @@ class Capping:
             claimed = decision.grade is not Grade.VERIFIED
             whose = hash((cap.scope, account, caps.site(address) if claimed else None))
             full = caps.full_at_ns.get(whose, 0)
-            wait_ns = pace.wait_ns(full, now_ns)
-            if wait_ns:
+            if pace.wait_ns(full, now_ns):
+                caps.full_at_ns[whose], wait_ns = pace.owed(full, now_ns)
                 return self._refused(area, "account", _BY_ACCOUNT, wait_ns, now_s)
         total = cap.total
         if total is not None and area is not None:
             total_full = caps.totals_full_at_ns.get(area, 0)
-            wait_ns = total.wait_ns(total_full, now_ns)
-            if wait_ns:
+            if total.wait_ns(total_full, now_ns):
+                caps.totals_full_at_ns[area], wait_ns = total.owed(total_full, now_ns)
                 return self._refused(area, "total", _BY_TOTAL, wait_ns, now_s)
             caps.totals_full_at_ns[area] = total.taken(total_full, now_ns)
         if pace is not None and account is not None:

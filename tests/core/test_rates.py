@@ -70,6 +70,22 @@ def test_who_is_refused_and_waits_as_long_as_told_is_taken_and_not_a_moment_soon
     assert pace.wait_ns(full_at, start + wait - 1) == 1
 
 
+@given(RATES, RATES, st.integers(0, 1 << 60), st.integers(1, 60))
+def test_who_took_all_at_another_pace_waits_no_longer_than_the_present_one_takes_to_give_one(
+    before: Rate, rate: Rate, start: int, count: int
+) -> None:
+    former, pace = Pace(before), Pace(rate)
+    full_at = 0
+    for _ in range(count):
+        full_at = former.taken(full_at, start)
+    if not pace.wait_ns(full_at, start):
+        return
+    full_at, wait = pace.owed(full_at, start)
+    assert 0 < wait <= interval_ns(rate)
+    assert not pace.wait_ns(full_at, start + wait)  # who waits is taken
+    assert pace.wait_ns(full_at, start) == wait  # and nobody else: a reload fills no bucket
+
+
 @given(RATES, st.integers(1, 64))
 def test_workers_together_allow_no_more_than_the_node_but_for_a_burst_of_one_each(rate: Rate, workers: int) -> None:
     part = Pace(rate, workers)

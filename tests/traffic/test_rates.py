@@ -153,6 +153,16 @@ def test_what_an_account_was_refused_costs_the_area_nothing(start: Start, backen
         assert passes(client, get("/reports/", account="wayne"))  # and it was refused for nothing
 
 
+def test_a_cap_that_is_raised_holds_at_once_also_for_who_had_used_up_the_former(start: Start, backend: str) -> None:
+    node = start(legacy=backend, new=backend, identity=CLAIMED, areas=AREAS, routes=ROUTES)
+    with node.client() as client:
+        assert [passes(client, get("/reports/", account="acme")) for _ in range(2)] == [True, False]
+        assert passes(client, get("/reports/"))  # the total's two are gone as well
+        raised = Area(name="reports", place="-", flag="reports", account_rate=Rate(2000, 1), total_rate=Rate(2000, 2))
+        node.swap(a_plan(backend, backend, identity=CLAIMED, areas=(raised,), routes=ROUTES[:1]))
+        eventually(lambda: passes(client, get("/reports/", account="acme")), "not an hour later")
+
+
 def test_a_worker_has_its_part_and_without_caps_nobody_is_counted(start: Start, backend: str) -> None:
     node = start(legacy=backend, new=backend, identity=VERIFIED, account_rate=Rate(1 / 3600, 3), share=2)
     with node.client() as client:
