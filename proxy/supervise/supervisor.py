@@ -328,6 +328,7 @@ class Supervisor:
             if child is self._control and self._phase is Phase.STARTING and code == 1:
                 self._exit_code = 1  # it has said why
                 self._phase = Phase.ENDED
+                child.wanted = False  # or one more would be started, to be left alone
             elif child.wanted:
                 pause_s = max(0.0, child.due_at_s - now_s)
                 when = f"in {pause_s:.1f} s" if pause_s >= _TICK_S else "at once"

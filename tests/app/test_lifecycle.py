@@ -36,6 +36,7 @@ def refused(config: Config, state: Path, *arguments: str) -> str:
     done = run("serve", "--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0", *places, *arguments)
     assert done.returncode == 1
     assert "ready: traffic" not in done.stderr
+    assert "Traceback" not in done.stderr  # nor is control started once more, only to find nothing there
     return done.stderr
 
 
