@@ -50,10 +50,12 @@ def _metric(row: Row) -> str:
 
 
 def with_tables(text: str) -> str:
-    """The page with its tables as the rows say."""
+    """The page with its tables as the rows say; ValueError where one has no place."""
     for name, rows in PARTS.items():
-        before, _, rest = text.partition(f"<!-- {name} -->\n")
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
+        if not begin or not end:
+            raise ValueError(f"{PAGE.name} has no place for the table {name}: <!-- {name} --> … <!-- end -->")
         text = f"{before}<!-- {name} -->\n{_HEAD}{''.join(_rendered(row) for row in rows)}{end}{after}"
     return text
 
