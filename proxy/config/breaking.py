@@ -50,7 +50,9 @@ STATUSES = Key(
     default="none: an answer is an answer",
     meaning="Statuses that count as failures, such as `[503]`.",
 )
-BREAKER: Final = Shape("backends.*.breaker", (FAILURES, LEAST, WINDOW, OPEN, OPEN_LONGEST, TRIALS, STATUSES))
+BREAKER: Final = Shape(
+    "backends.*.breaker", (FAILURES, LEAST, WINDOW, OPEN, OPEN_LONGEST, TRIALS, STATUSES), or_else=", or off"
+)
 
 
 class _OrOff:

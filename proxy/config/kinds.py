@@ -275,10 +275,17 @@ class Shape:
         keys: its keys.
         needs_one: whether an empty mapping is an error.
         elsewhere: keys that people look for here, though they belong to routes.yaml.
+        or_else: what may stand in place of the mapping, in words.
     """
 
     def __init__(
-        self, name: str, keys: Iterable[Key[Any]], *, needs_one: bool = False, elsewhere: Iterable[str] = ()
+        self,
+        name: str,
+        keys: Iterable[Key[Any]],
+        *,
+        needs_one: bool = False,
+        elsewhere: Iterable[str] = (),
+        or_else: str = "",
     ) -> None:
         self.name = name
         self.keys = tuple(keys)
@@ -287,10 +294,11 @@ class Shape:
         self._required = tuple(key for key in self.keys if key.required)
         self._needs_one = needs_one
         self._elsewhere = frozenset(elsewhere) - self._by_name.keys()
+        self._takes = f"a mapping with the keys {', '.join(self._by_name)}{or_else}"
 
     def read(self, node: Node, where: str, report: Report) -> Fields | None:
         if not isinstance(node, Mapping):
-            tell_kind(node, where, report, f"a mapping with the keys {', '.join(self._by_name)}")
+            tell_kind(node, where, report, self._takes)
             return None
         values: dict[str, Any] = {}
         for name, (mark, inner) in node.entries.items():

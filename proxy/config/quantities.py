@@ -119,14 +119,15 @@ class Duration:
             return None
         if self.may_be_off and node.text == "off":
             return float("inf")
+        or_off = ", or off" if self.may_be_off else ""
         found = _DURATION.fullmatch(node.text)
         if found is None:
-            hint = f'; did you mean "{node.text}s"?' if node.text.isdecimal() else " such as 250ms, 20s, 2m"
+            hint = f'; did you mean "{node.text}s"?' if node.text.isdecimal() else f" such as 250ms, 20s, 2m{or_off}"
             report.tell("bad-duration", node, where, f"{quoted(node.text)} is no duration{hint}")
             return None
         seconds = round(float(found[1]) * _UNIT_S[found[2]], 3)
         if not 0 < seconds <= _LONGEST_S:
-            report.tell("bad-duration", node, where, f"{quoted(node.text)} is out of range: above 0, to 24h")
+            report.tell("bad-duration", node, where, f"{quoted(node.text)} is out of range: above 0, to 24h{or_off}")
             return None
         return seconds
 

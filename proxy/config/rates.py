@@ -39,14 +39,17 @@ class PerTime:
             return None
         if self.may_be_off and node.text == "off":
             return OFF
+        or_off = ", or off" if self.may_be_off else ""
         found = _RATE.fullmatch(node.text)
         if found is None:
-            hint = f'; did you mean "{node.text}/s"?' if node.text.isdecimal() else " such as 50/s, 300/m, 1000/h"
+            hint = (
+                f'; did you mean "{node.text}/s"?' if node.text.isdecimal() else f" such as 50/s, 300/m, 1000/h{or_off}"
+            )
             report.tell("bad-rate", node, where, f"{quoted(node.text)} is no rate{hint}")
             return None
         per_s = float(found[1]) / _UNIT_S[found[2]]
         if not 0 < per_s <= _MOST_PER_S:
-            report.tell("bad-rate", node, where, f"{quoted(node.text)} is out of range: above 0, to {_MOST}/s")
+            report.tell("bad-rate", node, where, f"{quoted(node.text)} is out of range: above 0, to {_MOST}/s{or_off}")
             return None
         return per_s
 
@@ -110,7 +113,7 @@ def draft_area_rates(fields: Fields | None, report: Report) -> tuple[Rate | None
         return None, None
     for burst, rate in ((BURST, AREA_ACCOUNT_RATE), (TOTAL_BURST, TOTAL_RATE)):
         if fields[burst] is not None and not fields.has(rate):
-            told = f"the key {quoted(rate.name)} is missing: {burst.name} says what may come at once where it says how much may come"
+            told = f"the key {quoted(rate.name)} is missing: {burst.name} needs it; write {rate.name}: 50/s beside it"
             report.tell("missing-key", fields.mark, fields.where, told)
     return _rate(fields[AREA_ACCOUNT_RATE], fields[BURST]), _rate(fields[TOTAL_RATE], fields[TOTAL_BURST])
 

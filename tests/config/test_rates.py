@@ -66,3 +66,19 @@ def test_an_area_caps_accounts_in_place_of_the_file_and_all_together_or_says_not
 def test_what_makes_no_rate_is_told(text: str, codes: list[str]) -> None:
     told = [one.code for one in compiled(text).complaints if not one.where.startswith("segments")]
     assert sorted(told) == sorted(codes)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (AREA % "burst: 5", 'the key "account" is missing: burst needs it; write account: 50/s beside it'),
+        (AREA % "account: never", '"never" is no rate such as 50/s, 300/m, 1000/h, or off'),
+        ("rate: {account: never}\n", '"never" is no rate such as 50/s, 300/m, 1000/h'),
+        (AREA % "account: 0/s", "above 0, to 1000000/s, or off"),
+        ("areas: {orders: {total: never, routes: [{path: /o}]}}\n", "no duration such as 250ms, 20s, 2m, or off"),
+        ("areas: {orders: {total: 0s, routes: [{path: /o}]}}\n", "above 0, to 24h, or off"),
+        ("areas: {orders: {timeout: 0s, routes: [{path: /o}]}}\n", "above 0, to 24h"),
+    ],
+)
+def test_a_complaint_names_what_may_be_written_and_off_only_where_it_may_be(text: str, says: str) -> None:
+    assert any(one.text.endswith(says) for one in compiled(text).complaints)
