@@ -52,7 +52,11 @@ def _reloaded(done: dict[str, Any]) -> Iterator[str]:
         yield "NOT in force: no plan can be made of the files"
         return
     if not done["changed"]:
-        yield "the files say what was in force already"
+        yield (
+            "the other files say what was in force already"
+            if done["held_back"]
+            else "the files say what was in force already"
+        )
     yield from _workers(done | {"within_ms": max((one["after_ms"] or 0 for one in done["workers"]), default=0)})
 
 

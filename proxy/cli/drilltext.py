@@ -54,7 +54,7 @@ def _lines(one: dict[str, Any], thrown: dict[str, Any] | None) -> Iterator[str]:
     if thrown is not None:
         confirmed = [worker["ms"] for worker in thrown["workers"] if worker["ms"] is not None]
         yield (
-            f"  thrown as {thrown['entry']['id']}, confirmed by {len(confirmed)} of {len(thrown['workers'])} workers"
+            f"  thrown as {thrown['entry']['id']}, confirmed by {len(confirmed)} of {_count(len(thrown['workers']), 'worker')}"
             + (f" in {max(confirmed):g} ms" if confirmed else "")
         )
     yield from _rehearsed(one) if rehearses else _hit(one)

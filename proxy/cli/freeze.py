@@ -10,7 +10,7 @@ import click
 
 from proxy.cli.options import Failed, json_option, state_option
 
-_UNITS_S = {"s": 1.0, "m": 60.0}
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @click.command()
@@ -90,7 +90,7 @@ def freeze(
 
 def seconds(text: str, option: str) -> float:
     """A duration such as `90s` or `2m`, given to an option."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([sm])", text.strip())
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([smh])", text.strip())
     if found is None:
         raise click.BadParameter(f"{text!r} is no duration; write it as 90s or 2m", param_hint=option)
     return float(found[1]) * _UNITS_S[found[2]]

@@ -132,6 +132,8 @@ def _shown(value: Any) -> str:
     match value:
         case None:
             return "not there"
+        case bool():
+            return "yes" if value else "no"
         case list() | tuple():
             return _listed(value)
         case dict():

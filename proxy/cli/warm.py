@@ -20,5 +20,5 @@ def warm_text(one: dict[str, Any]) -> str:
     parts.append(rates)
     if one["max_in_flight"] is not None and one["would_have_in_flight"] is not None:
         parts.append(f"would have about {one['would_have_in_flight']} in flight of {one['max_in_flight']}")
-    figure = "" if one["percent"] is None else f"LEGACY WARM {one['percent']} %: "
+    figure = "legacy: " if one["percent"] is None else f"LEGACY WARM {one['percent']} %: "
     return figure + "; ".join(parts)

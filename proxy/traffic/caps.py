@@ -165,9 +165,7 @@ class Capping:
         caps.unsaid += 1
         if now_s >= caps.said_again_s:
             where = "rate.account" if area is None else f"rate.{cap} of {area}"
-            _log.warning(
-                "a request was beyond %s; %d were answered with 429 since this was said last", where, caps.unsaid
-            )
+            _log.warning("requests come beyond %s; answered with 429 since this was said last: %d", where, caps.unsaid)
             caps.said_again_s = now_s + _SAID_EVERY_S
             caps.unsaid = 0
         return Excess(fault, -(-wait_ns // _NS))

@@ -98,7 +98,7 @@ class Crowd:
         self._refused_unsaid += 1
         if tick >= self._refused_again_tick:
             _log.warning(
-                "%s has more than the %d connections of limits.connections_per_client; %d were refused since this was said last",
+                "%s has more than the %d connections of limits.connections_per_client; refused since this was said last: %d",
                 *(site, self._most_of_one, self._refused_unsaid),
             )
             self._refused_again_tick = tick + ticks(_SAID_EVERY_S)

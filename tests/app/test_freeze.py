@@ -185,7 +185,8 @@ def test_a_worker_that_is_started_later_obeys_it_from_its_first_request(running:
         (("order", "--for", "2m"), 2, 'did you mean "orders"'),
         (("orders", "--segment", "pilot", "--for", "2m"), 2, 'did you mean "pilots"'),
         (("orders", "--for", "16m"), 2, "1 s to 15 m"),
-        (("orders", "--for", "2h"), 2, "no duration"),
+        (("orders", "--for", "2h"), 2, "1 s to 15 m"),
+        (("orders", "--for", "2d"), 2, "no duration"),
         (("orders", "--end"), 1, "orders is not frozen; in force: nothing"),
     ],
 )

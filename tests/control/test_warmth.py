@@ -119,6 +119,6 @@ def test_people_read_it_in_one_line() -> None:
     )
     cold = {**one, "percent": None, "share_percent": None, "max_in_flight": None, "tripped": 1}
     assert warm_text(cold) == (
-        "no traffic in the last minute; healthy 2 of 2; its breaker isn't closed on 1 worker; "
+        "legacy: no traffic in the last minute; healthy 2 of 2; its breaker isn't closed on 1 worker; "
         "carried at most 310 requests/s in the last 24 h"
     )
