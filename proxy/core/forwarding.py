@@ -24,7 +24,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from proxy.core import lasthop
 from proxy.core.badmessage import BadMessage
-from proxy.core.cookies import octets_as_text, without_cookies
+from proxy.core.cookies import crumbs_of, cut, octets_as_text, without_cookies
 from proxy.core.footprint import SHAPES_BYTES
 from proxy.core.framing import CHUNKED
 from proxy.core.message import Head, RequestHead
@@ -168,7 +168,7 @@ class RequestEditor:
         edited |= {plain_name(name.lower().encode()) for name in remove_headers} - _NEVER_EDITED
         self._untold = frozenset(plain_name(name) for name in identity_headers)
         self._removed = frozenset(edited)
-        self._isolated = tuple(octets_as_text(name) for name in isolated_cookies)
+        self._isolated = frozenset(octets_as_text(name) for name in isolated_cookies)
         self._provenance = Provenance(forwarding, believed=trusted if believed is None else believed, scheme=scheme)
         name = forwarding.via
         self._name = None if name is None else name.lower().encode()
@@ -203,7 +203,7 @@ class RequestEditor:
             way = self._learn(names)
         lines = head.lines if way.keep is None else [head.lines[i] for i in way.keep]
         if way.cookies and self._isolated:
-            lines = self._without_isolated(lines, way.cookies)
+            lines = self._without_isolated(head, lines, way.cookies)
         if head.connection and not head.connection <= KNOWN_OPTIONS:
             lines = self._without_nominated(head, lines)
             if websocket_key(head) is not None:
@@ -273,15 +273,14 @@ class RequestEditor:
                 raise BadMessage("Connection names a field that is not the connection's")
         return [line for line in lines if line.partition(b":")[0].lower() not in head.connection]
 
-    def _without_isolated(self, lines: list[bytes], at: tuple[int, ...]) -> list[bytes]:
-        isolated = self._isolated
+    def _without_isolated(self, head: RequestHead, lines: list[bytes], at: tuple[int, ...]) -> list[bytes]:
         emptied = False
         for i in at:
-            name, _, value = lines[i].decode("latin-1").partition(":")
-            rest = without_cookies(value, isolated)
+            name, _, value = lines[i].partition(b":")
+            rest = without_cookies(crumbs_of(head) if len(at) == 1 else cut(value), self._isolated)
             if rest is not None:
                 if not emptied:
                     lines = lines.copy()  # the head's own stay as they came
                     emptied = True
-                lines[i] = f"{name}: {rest}".encode("latin-1") if rest else b""
+                lines[i] = name + b": " + rest.encode("latin-1") if rest else b""
         return [line for line in lines if line] if emptied else lines

@@ -11,11 +11,14 @@ Sources: RFC 9112 (message syntax), RFC 9110 §5 (fields), §7.6.1 (Connection).
 from __future__ import annotations
 
 import re
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from proxy.core.badmessage import BadMessage, TooLarge
 from proxy.core.framing import NO_BODY, announces_body, answer_body, request_body
 from proxy.core.limits import Limit
+
+if TYPE_CHECKING:
+    from proxy.core.cookies import Crumb
 
 _V = TypeVar("_V")
 
@@ -114,7 +117,7 @@ class RequestHead(Head):
     path: bytes
     minor: int
     host: bytes  # as written, empty when an HTTP/1.0 client sent none
-    crumbs: list[str] | None  # what its cookies are cut into (`proxy.core.cookies`); None until somebody asks
+    crumbs: list[Crumb] | None  # what its cookies are cut into (`proxy.core.cookies`); None until somebody asks
     keep_alive: bool
 
     @property

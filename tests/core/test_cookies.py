@@ -13,7 +13,8 @@ def head(cookies: bytes) -> RequestHead:
 def test_few_are_kept_as_they_were_cut() -> None:
     one = head(b"a=1; acct=acme")
     assert cookie_texts(one, "acct") == ["acme"]
-    assert one.crumbs == ["a=1", " acct=acme"]
+    assert one.crumbs is not None
+    assert [crumb.text for crumb in one.crumbs] == ["a=1", " acct=acme"]
     assert cookie_texts(one, "a") == ["1"]
 
 
