@@ -34,7 +34,7 @@ CODES: Final[dict[str, Code]] = {
     "unknown-key": Code("a key that nobody knows"),
     "missing-key": Code("a required key is missing"),
     "not-yet": Code("a key or value whose behaviour is not built yet"),
-    "not-here": Code("a key that an included file may not have"),
+    "not-here": Code("a key that stands in another place"),
     "wrong-kind": Code("a value of another kind than the key takes"),
     "empty": Code("a list or mapping that needs an entry has none"),
     "unknown-value": Code("a value outside the closed set that the key takes"),

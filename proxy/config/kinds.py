@@ -274,7 +274,7 @@ class Shape:
         name: what the docs call it.
         keys: its keys.
         needs_one: whether an empty mapping is an error.
-        elsewhere: keys that people look for here, though they belong to routes.yaml.
+        elsewhere: keys that people write here though they belong to another mapping: where that is, and its keys.
         or_else: what may stand in place of the mapping, in words.
     """
 
@@ -284,16 +284,20 @@ class Shape:
         keys: Iterable[Key[Any]],
         *,
         needs_one: bool = False,
-        elsewhere: Iterable[str] = (),
+        elsewhere: Iterable[tuple[str, Iterable[str]]] = (),
         or_else: str = "",
     ) -> None:
         self.name = name
         self.keys = tuple(keys)
         self.words = f"a mapping ({', '.join(f'`{key.name}`' for key in self.keys)})"
+        self.names = tuple(key.name for key in self.keys)
         self._by_name = {key.name: key for key in self.keys}
         self._required = tuple(key for key in self.keys if key.required)
         self._needs_one = needs_one
-        self._elsewhere = frozenset(elsewhere) - self._by_name.keys()
+        self._elsewhere: dict[str, str] = {}
+        for place, others in elsewhere:
+            for other in others:
+                self._elsewhere.setdefault(other, place)
         self._takes = f"a mapping with the keys {', '.join(self._by_name)}{or_else}"
 
     def read(self, node: Node, where: str, report: Report) -> Fields | None:
@@ -305,7 +309,7 @@ class Shape:
             at = f"{where}.{name}" if where else name
             key = self._by_name.get(name)
             if key is None and name in self._elsewhere:
-                report.tell("not-here", mark, where, f"the key {quoted(name)} stands in routes.yaml only")
+                report.tell("not-here", mark, where, f"the key {quoted(name)} stands {self._elsewhere[name]}")
             elif key is None:
                 report.tell("unknown-key", mark, where, f"unknown key {quoted(name)}{nearest(name, self._by_name)}")
             elif key.later:

@@ -103,6 +103,7 @@ BACKEND: Final = Shape(
 LEGACY = Key(name="legacy", kind=BACKEND, required=True, meaning="The old system.")
 NEW = Key(name="new", kind=BACKEND, required=True, meaning="The new system.")
 BACKENDS: Final = Shape("backends", (LEGACY, NEW))
+_OF_BACKENDS = ("under backends.legacy or backends.new, not here", BACKEND.names)
 
 # -- who is asking
 TRUSTED_FROM = Key(
@@ -222,12 +223,14 @@ ROUTE_REWRITE = Key(
     default="unchanged",
     meaning="The path for one system, made from the captures of `path`; the query is kept.",
 )
+_OF_AREAS = ("owner", "runbook", "flag", "fallback", "pin", "retired", "cache", "body", "rate")
 ROUTE: Final = Shape(
     "areas.*.routes[]",
     (
         *(ROUTE_ID, HOST, PATH, METHODS, ROUTE_HEADERS, QUERY, ROUTE_COOKIES, ROUTE_SEGMENT, ROUTE_REGION),
         *(ROUTE_ACCOUNT, TO, ROUTE_REWRITE, ROUTE_TIMEOUT, ROUTE_TOTAL),
     ),
+    elsewhere=[("at the area, not at a route", _OF_AREAS), _OF_BACKENDS],
 )
 
 # -- areas
@@ -285,6 +288,7 @@ AREA: Final = Shape(
         *(OWNER, RUNBOOK, FLAG, FALLBACK, PIN, RETIRED, AREA_CACHE, AREA_BODY, AREA_RATE_KEY),
         *(AREA_TIMEOUT, AREA_TOTAL, ROUTES),
     ),
+    elsewhere=[("at a route, not at its area", ROUTE.names), _OF_BACKENDS],
 )
 
 # -- the files
@@ -379,8 +383,9 @@ MAIN: Final = Shape(
         ERROR_PAGES_KEY,
         OTHERWISE,
     ),
+    elsewhere=[_OF_BACKENDS, ("under areas.NAME, not here", AREA.names), ("under identity, not here", IDENTITY.names)],
 )
-INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere=(key.name for key in MAIN.keys))
+INCLUDED: Final = Shape("an included file", (SEGMENTS_KEY, AREAS_KEY), elsewhere=[("in routes.yaml only", MAIN.names)])
 
 SHAPES: Final = (
     *(MAIN, BACKENDS, BACKEND, HEADERS, ANSWER_HEADERS, ENDPOINTS, RETRIES, QUEUE, BREAKER, DNS),
