@@ -54,7 +54,7 @@ def canary(
     5 the files are read-only: the patch is printed.
     """
     from proxy.cli.changes import canary_notes, canary_text
-    from proxy.control.asking import NotRunning, Refused, ask
+    from proxy.control.asking import NotRunning, Refused, ask_patiently
     from proxy.core.layout import StateDir
 
     arguments = {
@@ -66,7 +66,7 @@ def canary(
         "everyone": everyone,
     }
     try:
-        done = ask(StateDir(state).control_socket, "canary", arguments)
+        done = ask_patiently(StateDir(state), "canary", arguments)
     except NotRunning as error:
         raise Failed(
             f"nothing was changed: control doesn't answer ({error}). Workers go on as they are; what works without it, at "

@@ -98,11 +98,11 @@ class _Place:
         self._as_json = as_json
 
     def ask(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        from proxy.control.asking import NotRunning, Refused, ask
+        from proxy.control.asking import NotRunning, Refused, ask_patiently
         from proxy.core.layout import StateDir
 
         try:
-            answer: dict[str, Any] = ask(StateDir(self._state).control_socket, "drill", arguments)
+            answer: dict[str, Any] = ask_patiently(StateDir(self._state), "drill", arguments)
         except NotRunning as error:
             told = "drills that are on end by themselves, at the time that was told when they began"
             raise Failed(f"nothing was changed: control doesn't answer ({error}); {told}") from error

@@ -54,7 +54,7 @@ def freeze(
     3 frozen, but writes that began before are still in flight (their number is told).
     """
     from proxy.cli.changes import freeze_text
-    from proxy.control.asking import NotRunning, Refused, ask
+    from proxy.control.asking import NotRunning, Refused, ask_patiently
     from proxy.core.layout import StateDir
 
     if end and for_ is not None:
@@ -68,7 +68,7 @@ def freeze(
     if arguments["wait_s"] > 50:
         raise click.BadParameter("50s at most", param_hint="--wait")
     try:
-        done = ask(StateDir(state).control_socket, "freeze", arguments)
+        done = ask_patiently(StateDir(state), "freeze", arguments)
     except NotRunning as error:
         told = (
             "a freeze in force ends by itself, at the time that `status` told"

@@ -119,7 +119,7 @@ def release(
     1 not released: no such rollback, a wider one stands, ROLLBACK can't be deleted, or no control;
     3 released, but not confirmed, or not yet on disk.
     """
-    from proxy.control.asking import NotRunning, Refused, ask
+    from proxy.control.asking import NotRunning, Refused, ask_patiently
     from proxy.core.layout import StateDir
 
     _check_reason(reason)
@@ -128,7 +128,7 @@ def release(
         raise click.UsageError("an ID and a scope exclude each other")
     arguments = {"scope": scope, "reason": reason, "id": id}
     try:
-        answer = ask(StateDir(state).control_socket, "release", arguments)
+        answer = ask_patiently(StateDir(state), "release", arguments)
     except NotRunning as error:
         raise Failed(f"a release needs the control process, and none answers on {state}: nothing changed") from error
     except Refused as error:

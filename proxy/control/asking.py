@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from proxy.core.layout import StateDir
 from proxy.core.socketaddress import socket_address
+
+_IS_REPLACED_WITHIN_S: Final = 5.0
+_LOOK_EVERY_S: Final = 0.05
 
 
 class Refused(Exception):
@@ -44,6 +49,10 @@ class NotRunning(Exception):
     """No control process answers on the socket."""
 
 
+class NobodyThere(NotRunning):
+    """Nobody listens on the socket, so nothing was asked."""
+
+
 def ask(path: Path, command: str, arguments: dict[str, Any], *, timeout_s: float = 65.0) -> Any:
     """Ask control, from another process; returns the answer's data.
 
@@ -55,7 +64,10 @@ def ask(path: Path, command: str, arguments: dict[str, Any], *, timeout_s: float
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout_s)
-            sock.connect(socket_address(path, Path.cwd()))
+            try:
+                sock.connect(socket_address(path, Path.cwd()))
+            except (ConnectionRefusedError, FileNotFoundError) as error:
+                raise NobodyThere(f"{path}: {error.strerror}") from error
             sock.sendall(request)
             with sock.makefile("rb") as file:
                 line = file.readline()
@@ -67,3 +79,31 @@ def ask(path: Path, command: str, arguments: dict[str, Any], *, timeout_s: float
     if answer.error is not None:
         raise Refused(answer.error, answer.code)
     return answer.answer
+
+
+def ask_patiently(state: StateDir, command: str, arguments: dict[str, Any]) -> Any:
+    """The same for what only control can do: while the proxy lives, one that is being replaced is waited for.
+
+    Raises:
+        NotRunning: nobody listens there, or it went away.
+        Refused: it said no.
+    """
+    give_up_at_s = time.monotonic() + _IS_REPLACED_WITHIN_S
+    while True:
+        try:
+            return ask(state.control_socket, command, arguments)
+        except NobodyThere:
+            if time.monotonic() >= give_up_at_s or not _lives(state):
+                raise
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _lives(state: StateDir) -> bool:
+    """Whether there is a supervisor, as far as its pid tells. To try its lock could make a start fail in that moment."""
+    try:
+        os.kill(int(state.serving_lock.read_text("ascii").removeprefix("pid ")), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True

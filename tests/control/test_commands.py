@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from proxy.control.asking import NobodyThere, ask_patiently
 from proxy.control.commands import LONGEST_REQUEST_BYTES, NotRunning, Refused, ask, serve_commands
+from proxy.core.layout import StateDir
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +112,18 @@ async def test_a_socket_that_a_killed_control_left_is_replaced(tmp_path: Path) -
 async def test_nobody_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match="No such file"):
         await asked(tmp_path / "control.sock", "echo")
+
+
+async def test_one_that_is_being_replaced_is_waited_for_while_the_proxy_lives(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    with pytest.raises(NobodyThere):
+        await asyncio.to_thread(ask_patiently, state, "echo", {})
+    state.serving_lock.write_text(f"pid {os.getpid()}")
+    asking = asyncio.create_task(asyncio.to_thread(ask_patiently, state, "echo", {"one": 1}))
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(state.control_socket))
+    async with serve_commands(state.control_socket, (Echo(),)):
+        assert (await asking)["said"] == {"one": 1}
 
 
 async def test_a_state_directory_whose_path_is_too_long_for_a_socket_is_told(tmp_path: Path) -> None:
