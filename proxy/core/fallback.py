@@ -6,6 +6,9 @@ answered by a system that may lack what was written to the other, which is why a
 *At all* means that no endpoint takes a connection, that none is healthy, or that the breaker is open. A full queue is no
 reason: new answers, only not everybody, and its load would fall on legacy just when both have the most to do. Nor is anything that
 comes once a byte of the request went to new: a cut, a silence, a status.
+
+And only while legacy has a place that nobody waits for: new's outage mustn't become legacy's, whose own requests have nobody else to
+answer them. Whether it has one is asked where the request would take it (`proxy.traffic.falling`).
 """
 
 from __future__ import annotations

@@ -39,9 +39,11 @@ class Falling(Waiting):
         decision = self.decision
         if decision is None or self._lent == RELENT or not falls_back(decision):
             return False
+        load = self.wiring.outlets[Backend.LEGACY].pool.load
+        if load.in_flight >= load.ceiling:
+            return False  # its places belong to its own requests: who comes from new neither waits for one nor tries a breaker
         telemetry = self.traffic.telemetry
         telemetry.fault(fault, decision.backend)
-        telemetry.fell_back(decision)
         self.fault = fault  # as the breaker judges one that it let through to try
         self._return_loan()
         self.fault = None
@@ -49,6 +51,8 @@ class Falling(Waiting):
         decision.backend = Backend.LEGACY
         decision.reason = Reason.FALLBACK
         self._route(again=True, fallen=decision)
+        if self._lent:
+            telemetry.fell_back(decision)  # a drill of legacy may stand in its way
         return True
 
     def _ask(self, endpoint: Endpoint) -> None:

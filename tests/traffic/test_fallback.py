@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -12,8 +13,8 @@ from proxy.core.plan import Area, Route
 from proxy.core.probing import endpoint_name
 from proxy.core.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from tests.traffic.test_broken import fault_of
-from tests.traffic.test_queue import busy
-from tests.traffic.wire import Node, RawBackend, Wire
+from tests.traffic.test_queue import busy, waits
+from tests.traffic.wire import Node, RawBackend, Wire, eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LONG = BreakerCare(least=1, first_s=3600.0, longest_s=3600.0)
@@ -159,6 +160,33 @@ def test_a_full_backend_is_no_reason_to_fall_back(
         status, head, _ = client.answer()
     assert (status, fault_of(head)) == (503, b"new-connect-busy")
     assert not legacy.has_caller()
+
+
+@pytest.mark.parametrize("most", [1, None])
+def test_a_fallback_takes_no_place_from_requests_of_legacys_own(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend, most: int | None
+) -> None:
+    new.close()
+    options = {"max_in_flight": most, "queue": QueueCare(most=1, wait_s=3600.0), "breaker": LONG}
+    node = start(**falling(), legacy_options=options, new_options={"breaker": OFF})
+    with ExitStack() as stack:
+        client, own = (stack.enter_context(node.client()) for _ in range(2))
+        wire = stack.enter_context(busy(node, legacy))
+        if most is None:
+            wire.leave()  # which opens the breaker
+            eventually(lambda: node.count('strangler_breaker_open{backend="legacy"') == 1, "the breaker is open")
+        client.send(get())
+        status, head, _ = client.answer()
+        assert (status, fault_of(head)) == (502, b"new-connect-unreachable")
+        if most is not None:
+            waits(node, own, get("/own"))
+            client.send(get())
+            assert client.answer()[0] == 502
+            wire.send(OK)
+            assert wire.head().startswith(b"GET /own ")
+            wire.send(OK)
+            assert own.answer()[0] == 200
+    assert node.count("strangler_fallbacks_total") == 0
 
 
 def test_an_error_that_new_answers_stays_its_answer(
