@@ -172,7 +172,6 @@ class Load:
             for exchange, since_s in list(self._since_s.items()):
                 if since_s > before_s:
                     break
-                self._telemetry.queue_refused(self._backend, "late")
                 exchange.waited_in_vain()  # which leaves
 
     def reconsider(self) -> None:

@@ -12,7 +12,7 @@ from proxy.core.limits import Limit
 from proxy.core.override import override
 from proxy.traffic.deadlines import deadlines_of
 from proxy.traffic.ending import Ending
-from proxy.traffic.loan import LENT, RELENT
+from proxy.traffic.loan import IN_LINE, LENT, RELENT
 from proxy.traffic.pace import Paces
 from proxy.traffic.untaken import untaken_bytes
 
@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from proxy.traffic.client import ClientConnection
 
 _CONNECTS: Final = (LENT, RELENT)
-"""Loans whose end speaks against the backend: who waits in line has asked nobody, and trials are judged when they are over."""
+"""Loans whose end speaks against the backend: who is held by a drill has asked nobody, and trials are judged when they are over."""
 
 
 class Timed(Ending):
     """One request and its answer, as far as waiting is concerned."""
 
     __slots__ = ()
+
+    def waited_in_vain(self) -> None:
+        """Its turn for a place didn't come in time."""
+        raise NotImplementedError
 
     @override
     def sweep(self, tick: int) -> None:
@@ -37,7 +41,9 @@ class Timed(Ending):
             return
         deadlines = deadlines_of(decision, self._outlet.pool)
         if deadlines.total_ticks is not None and tick - self._began_tick > deadlines.total_ticks:
-            if connection is None:
+            if self._lent == IN_LINE:
+                self.waited_in_vain()  # nobody was asked, so nobody is late
+            elif connection is None:
                 if self._lent in _CONNECTS:
                     self._outlet.pool.load.failed(Stage.CONNECT, Kind.TIMEOUT)
                 self._refuse(Fault(self._outlet.party, Stage.CONNECT, Kind.TIMEOUT))

@@ -111,8 +111,9 @@ class Waiting(Answering):
         except Exception:  # noqa: BLE001  see `admitted`
             self.failed()
 
+    @override
     def waited_in_vain(self) -> None:
-        """Its turn didn't come in time."""
+        self.traffic.telemetry.queue_refused(self._outlet.backend, "late")
         self._refuse_at_load(Kind.BUSY)
 
     def tripped(self) -> None:

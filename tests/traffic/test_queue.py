@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from proxy.core.covering import LiveEntry, LiveLatch, Under
 from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend
-from proxy.core.plan import Identity, Source
-from proxy.core.reaching import QueueCare
+from proxy.core.plan import Area, Identity, Route, Source
+from proxy.core.reaching import BreakerCare, Patience, QueueCare
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.wire import Node, RawBackend, Wire, a_plan, eventually
@@ -118,6 +118,30 @@ def test_a_wait_that_lasts_too_long_ends_with_503(start: Callable[..., Node], le
         eventually(lambda: node.do(lambda: node.traffic.in_flight) == 0, "the first is answered")
         second.send(get("/again"))  # its connection is kept, and the one that was refused reached nobody
         assert wire.head().startswith(b"GET /again ")
+
+
+def test_a_request_whose_whole_time_is_over_in_line_was_late_in_line_and_asked_nobody(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    care = BreakerCare(least=1, first_s=3600.0, longest_s=3600.0)
+    slow = Area(name="slow", place="-", flag="slow")
+    patient = Route(
+        id="slow/1",
+        area="slow",
+        place="-",
+        path="/slow",
+        to=Backend.LEGACY,
+        patience={Backend.LEGACY: Patience(total_s=0)},
+    )
+    options = {"max_in_flight": 1, "queue": PATIENT, "total_s": 0.25, "breaker": care}
+    node = start(legacy_options=options, areas=(slow,), routes=(patient,))
+    with busy(node, legacy, "/slow"), node.client() as second:
+        second.send(get("/late"))
+        status, head, _ = second.answer()
+        assert (status, fault_of(head)) == (503, b"legacy-connect-busy")
+        assert b"\r\nRetry-After: 3600\r\n" in head
+        assert node.count('strangler_queue_refused_total{backend="legacy",why="late"}') == 1
+        assert node.count("strangler_breaker_open{") == 0
 
 
 def test_where_nobody_may_wait_a_full_backend_is_told_at_once(start: Callable[..., Node], legacy: RawBackend) -> None:
