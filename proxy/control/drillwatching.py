@@ -25,6 +25,7 @@ from proxy.core.drill import Drill
 from proxy.core.latch import OPEN, Latch
 
 _LOOK_S: Final = 0.02
+_IDLE_S: Final = 0.2  # whoever begins one looks at once
 _COUNTS_EVERY: Final = 10  # looks: sums every page
 _TOLD_WITHIN_S: Final = 0.1  # of its end a worker tells what came of it
 _LAST_WORD_S: Final = 1.0  # the longest that one which doesn't is waited for
@@ -110,7 +111,7 @@ class DrillWatcher:
         """Watch until cancelled."""
         looks = 0
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_LOOK_S if self._drills.several.entries else _IDLE_S)
             looks += 1
             if self._drills.several.entries:
                 self.look(counting=looks % _COUNTS_EVERY == 0)
