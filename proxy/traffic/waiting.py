@@ -114,7 +114,10 @@ class Waiting(Answering):
     @override
     def waited_in_vain(self) -> None:
         self.traffic.telemetry.queue_refused(self._outlet.backend, "late")
-        self._refuse_at_load(Kind.BUSY)
+        try:
+            self._refuse_at_load(Kind.BUSY)
+        except Exception:  # noqa: BLE001  see `admitted`: the sweep goes on, and tells what it has counted
+            self.failed()
 
     def tripped(self) -> None:
         """It waits no longer: the breaker has opened."""

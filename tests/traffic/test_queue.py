@@ -8,11 +8,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+import pytest
+
+from proxy.core import message
 from proxy.core.covering import LiveEntry, LiveLatch, Under
+from proxy.core.faults import Kind
 from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Identity, Route, Source
 from proxy.core.reaching import BreakerCare, Patience, QueueCare
+from proxy.traffic.waiting import Waiting
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.wire import Node, RawBackend, Wire, a_plan, eventually
@@ -142,6 +147,23 @@ def test_a_request_whose_whole_time_is_over_in_line_was_late_in_line_and_asked_n
         assert b"\r\nRetry-After: 3600\r\n" in head
         assert node.count('strangler_queue_refused_total{backend="legacy",why="late"}') == 1
         assert node.count("strangler_breaker_open{") == 0
+
+
+@pytest.mark.skipif(message.__file__.endswith(".so"), reason="compiled modules call each other without asking a name")
+def test_a_defect_at_the_end_of_a_wait_ends_that_exchange_alone(
+    start: Callable[..., Node], legacy: RawBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = start(legacy_options={"max_in_flight": 1, "queue": QueueCare(wait_s=0.1)})
+
+    def broken(exchange: Waiting, kind: Kind) -> None:
+        raise AssertionError(kind)
+
+    monkeypatch.setattr(Waiting, "_refuse_at_load", broken)
+    with busy(node, legacy), node.client() as second:
+        second.send(get("/late"))
+        status, head, _ = second.answer()
+        assert (status, fault_of(head)) == (500, b"proxy-request-failed")
+        assert waiting(node) == 0
 
 
 def test_where_nobody_may_wait_a_full_backend_is_told_at_once(start: Callable[..., Node], legacy: RawBackend) -> None:
