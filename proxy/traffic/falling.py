@@ -62,10 +62,13 @@ class Falling(Waiting):
     def _ask_elsewhere(self) -> bool:
         """Ask another endpoint, once, when one ended even a fresh connection without a byte of an answer, as one that dies does.
 
-        Only safe methods without a body, and only where there is another: whether the first has done it can't be known. It counts against
+        Only safe methods without a body that ask for no upgrade, and only where there is another: whether the first has done it can't be
+        known, and what begins with an upgrade needn't be safe: its GET tells nothing of what comes after it. It counts against
         the endpoint as if the client had felt it, and against the budget of retries, so that what kills one endpoint doesn't go round.
         """
         if self.head.method not in SAFE or self._interim or not self.request_done or self._replay != b"":
+            return False
+        if b"upgrade" in self.head.connection:
             return False
         if self._lent == TRIAL or self._tried or self._overtaken:
             return False

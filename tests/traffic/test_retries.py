@@ -22,6 +22,10 @@ Start = Callable[..., Node]
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 TIGHT = Retries(percent=0, per_second=1, over_s=2.0)
 
 
@@ -217,3 +221,24 @@ def test_requests_that_had_to_be_asked_elsewhere_earn_retries_as_others_do(start
                 assert client.answer()[0] == 200
         assert node.do(lambda: node.traffic.telemetry.sent_to(Backend.LEGACY)) - sent == number
     assert node.count("strangler_retries_total") > 0
+
+
+@pytest.mark.parametrize(("request_", "status"), [(GET, 200), (UPGRADE, 502)])
+def test_only_what_asks_for_no_upgrade_is_asked_elsewhere_when_an_endpoint_dies_with_it(
+    start: Start, legacy: RawBackend, new: RawBackend, request_: bytes, status: int
+) -> None:
+    node = start(legacy=(legacy.url, new.url))
+    node.prefer(legacy.url)
+    with node.client() as client:
+        client.send(request_)
+        with legacy.accept() as wire:
+            wire.head()
+            wire.leave()
+        if status == 200:
+            with new.accept() as wire:
+                wire.head()
+                wire.send(OK)
+                assert client.answer()[0] == 200
+        else:
+            assert client.answer()[0] == 502
+            assert not new.has_caller()
