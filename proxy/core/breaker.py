@@ -11,7 +11,7 @@ half open    a few pass, to try                  one of these fails, or enough d
 `TRANSITIONS` is all there is of it: every event in every state, most of which come too late to mean anything.
 
 What fails is an exchange, after all endpoints that may be asked were: so one dead endpoint of two opens nothing, as the other
-answers. The two work at different heights: `proxy.core.endpointhealth` chooses between endpoints and leaves out half of them at
+answers; nor does a retry that is withheld while an endpoint stands that nothing speaks against. The two work at different heights: `proxy.core.endpointhealth` chooses between endpoints and leaves out half of them at
 most, for somebody must answer; the breaker is for when nobody does, and saves both sides the wait and the crowd.
 
 Open it stays for `first_s`, twice as long each time it opens again before `window_s` have passed in peace, `longest_s` at

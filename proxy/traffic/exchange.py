@@ -32,7 +32,7 @@ from proxy.core.rewrite import forward_target
 from proxy.traffic.ending import SAFE
 from proxy.traffic.falling import Falling
 from proxy.traffic.limits import WATER_BYTES
-from proxy.traffic.loan import LENT, RELENT, TRIAL
+from proxy.traffic.loan import LENT, RELENT
 from proxy.traffic.tracing import with_trace
 
 if TYPE_CHECKING:
@@ -261,10 +261,7 @@ class Exchange(Falling):
         self._tried = (*self._tried, endpoint)
         another = outlet.pool.another(self.traffic.tick, self._tried)
         if another is None:
-            if self._lent != TRIAL:
-                outlet.pool.load.failed(Stage.CONNECT, kind)
-            if not outlet.pool.hopeless(self.traffic.tick, self._tried) or not self._fall_back(fault):
-                self._refuse(fault)
+            self._undelivered(fault)
             return
         self.traffic.telemetry.fault(fault, outlet.backend)
         self._ask(another)

@@ -83,6 +83,18 @@ class Falling(Waiting):
         self._ask(another)
         return True
 
+    def _undelivered(self, fault: Fault) -> None:
+        """No endpoint took it, and no other may be asked: none is left, or no retry."""
+        pool = self._outlet.pool
+        if not pool.hopeless(self.traffic.tick, self._tried):
+            pool.load.proves_nothing(self)  # nothing speaks against an endpoint that it would have been tried at
+            self._refuse(fault)
+            return
+        if self._lent != TRIAL:
+            pool.load.failed(fault.stage, fault.kind)
+        if not self._fall_back(fault):
+            self._refuse(fault)
+
     def _passed_by(self, outlet: Outlet) -> bool:
         """Whether no endpoint is healthy, and legacy answers: then nobody has to wait for one that was dead a moment ago."""
         if not outlet.pool.none_healthy(self.traffic.tick):

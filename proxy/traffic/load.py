@@ -196,6 +196,10 @@ class Load:
         if kind in _SILENT and stage is not Stage.BODY:
             self._heed(self._breaker.failed(time.monotonic(), self.ended, _draw()))
 
+    def proves_nothing(self, exchange: Ending) -> None:
+        """It fails for want of a retry, while an endpoint may well answer: if it was a trial, another one takes its place."""
+        self._trials.discard(exchange)
+
     def judge_status(self, exchange: Ending, duration_us: int, lasted: bool) -> None:  # noqa: FBT001  an `Observe`
         """An exchange is over; asked only where statuses count as failures."""
         del duration_us, lasted

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.core.model import Backend
-from proxy.core.reaching import BreakerCare, QueueCare
+from proxy.core.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.test_queue import busy, get, waits
@@ -18,6 +18,7 @@ from tests.traffic.wire import Node, RawBackend, a_plan, eventually, full_backlo
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 UNAVAILABLE = b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"
+HELD_OFF = EndpointCare(first_s=3600.0, longest_s=3600.0)
 LONG = BreakerCare(least=2, first_s=3600.0, longest_s=3600.0)
 SHORT = BreakerCare(least=2, first_s=0.01, longest_s=0.01, trials=2)
 
@@ -177,6 +178,59 @@ def test_a_backend_that_cannot_be_reached_opens_it_and_one_dead_endpoint_of_two_
         for expected in (502, 502, 503):
             client.send(get())
             assert client.answer()[0] == expected
+
+
+def test_a_retry_that_is_withheld_says_nothing_of_an_endpoint_that_would_have_answered(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    dead = [RawBackend() for _ in range(2)]
+    for one in dead:
+        one.close()
+    options = {"breaker": LONG, "retries": Retries(percent=0, per_second=0), "care": HELD_OFF}
+    node = start(legacy=(*(one.url for one in dead), legacy.url), legacy_options=options)
+    with node.client() as client:
+        for one in dead:
+            node.prefer(one.url)
+            client.send(get())
+            assert client.answer()[0] == 502
+        assert breaker(node, "open") == 0
+        client.send(get())
+        with legacy.accept() as wire:
+            wire.head()
+            wire.send(OK)
+            assert client.answer()[0] == 200
+    legacy.close()
+    with node.client() as client:  # now nobody is left who could
+        for expected in (502, 502, 502, 503):
+            client.send(get())
+            assert client.answer()[0] == expected
+
+
+def test_a_trial_without_a_retry_proves_nothing(start: Callable[..., Node], legacy: RawBackend) -> None:
+    dead = RawBackend()
+    dead.close()
+    retries = Retries(percent=0, per_second=0)
+    options = {
+        "breaker": BreakerCare(least=1, first_s=0.01, longest_s=3600.0, trials=1),
+        "retries": retries,
+        "care": HELD_OFF,
+    }
+    node = start(legacy=(dead.url, legacy.url), legacy_options=options)
+    node.prefer(legacy.url)
+    fail(node, legacy, 1)
+    eventually(lambda: breaker(node, "half_open") == 1, "it lets one through")
+    node.prefer(dead.url)
+    with node.client() as client:
+        client.send(get())
+        assert client.answer()[0] == 502
+        assert breaker(node, "half_open") == 1
+        client.send(get())
+        with legacy.accept() as wire:
+            wire.head()
+            wire.send(OK)
+            assert client.answer()[0] == 200
+    eventually(lambda: breaker(node, "half_open") == 0, "it has proved itself")
+    assert breaker(node, "open") == 0
 
 
 @pytest.mark.parametrize(("statuses", "opens"), [((), 0), ((503,), 1), ((502,), 0)])
