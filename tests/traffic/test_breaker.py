@@ -188,9 +188,14 @@ def test_a_retry_that_is_withheld_says_nothing_of_an_endpoint_that_would_have_an
         one.close()
     options = {"breaker": LONG, "retries": Retries(percent=0, per_second=0), "care": HELD_OFF}
     node = start(legacy=(*(one.url for one in dead), legacy.url), legacy_options=options)
+
+    def busier() -> None:
+        for endpoint in node.traffic._endpoints.values():
+            endpoint.in_flight = int(endpoint.url == legacy.url)
+
+    node.do(busier)  # whichever two are drawn, a dead one is asked
     with node.client() as client:
-        for one in dead:
-            node.prefer(one.url)
+        for _ in dead:
             client.send(get())
             assert client.answer()[0] == 502
         assert breaker(node, "open") == 0
