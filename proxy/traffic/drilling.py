@@ -130,9 +130,10 @@ class Drilling:
         )
 
     def hurry(self) -> None:
-        """Latch or freezes changed: whoever waits is decided anew now, and goes where the present latch sends it."""
+        """Latch or freezes changed: whom they cover now is decided anew at once; all others are held for as long as they were to be."""
         for hit in list(self._waiting.values()):
-            self._go_on(hit)
+            if hit.exchange.covered or hit.exchange.frozen:
+                self._go_on(hit)
 
     def holds(self, exchange: Ending) -> bool:
         """Whether a delay holds it, so that nothing of it has reached a backend."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.covering import covering
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
+from proxy.core.freeze import freezing, writes
 from proxy.core.model import Backend
 from proxy.core.override import override
 from proxy.traffic.answer import Answering
@@ -58,6 +59,14 @@ class Waiting(Answering):
         if not latch.entries or decision is None or decision.backend is not Backend.NEW:
             return False
         return covering(decision, latch, self.peer) is not None
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it may change data, and a freeze covers it now."""
+        freezes, decision = self.traffic.freezes, self.decision
+        if not freezes or decision is None or not writes(self.head.method):
+            return False
+        return freezing(decision, freezes) is not None
 
     def _find_place(self, load: Load) -> int:
         """As what it may begin now, `LENT` or `TRIAL`; `NOT_LENT`: it waits, or was refused."""

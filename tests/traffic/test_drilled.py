@@ -15,6 +15,7 @@ from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Area, Identity, Route, Source
 from proxy.core.reaching import EndpointCare
 from proxy.traffic.drilling import Drilling
+from tests.traffic.test_frozen import freeze
 from tests.traffic.wire import Node, RawBackend, eventually
 
 GET = b"GET /new/ HTTP/1.1\r\nHost: shop\r\nX-Account-Id: acme\r\n\r\n"
@@ -63,8 +64,8 @@ def drilled(start: Callable[..., Node]) -> Drilled:
     return Drilled(start(identity=BY_HEADER, new_options={"timeout_s": 30.0}))
 
 
-def roll_back(node: Node) -> None:
-    entry = Entry(id="r1", scope=Scope(), by="me", reason="-", at="-")
+def roll_back(node: Node, scope: Scope = Scope()) -> None:  # noqa: B008  frozen
+    entry = Entry(id="r1", scope=scope, by="me", reason="-", at="-")
 
     def put() -> None:
         node.latch = LiveLatch(1, [LiveEntry(entry, Under.RUNNING)])
@@ -221,6 +222,25 @@ def test_a_rollback_takes_requests_out_of_a_drill_at_once_also_those_that_it_hol
             backend.head()
             backend.send(OK)
             assert client.answer()[0] == 200, "not even a drill of legacy stands in a rollback's way"
+    assert not new.has_caller()
+
+
+def test_latch_and_freezes_let_go_of_those_that_they_cover_alone(drilled: Drilled, new: RawBackend) -> None:
+    drilled.put(drill("delay=20s"))
+    with drilled.node.client() as reader, drilled.node.client() as writer:
+        reader.send(GET)
+        writer.send(POST)
+        eventually(lambda: drilled.waiting == 2, "both are held")
+        roll_back(drilled.node, Scope(area="elsewhere"))
+        assert drilled.waiting == 2
+        freeze(drilled.node, "elsewhere")
+        drilled.node.do(drilled.drilling.hurry)
+        assert drilled.waiting == 2
+        freeze(drilled.node, "moved")
+        drilled.node.do(drilled.drilling.hurry)
+        status, head, _ = writer.answer()
+        assert (status, b"X-Strangler-Error: proxy-request-frozen" in head) == (503, True)
+        assert drilled.waiting == 1
     assert not new.has_caller()
 
 
