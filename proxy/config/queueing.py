@@ -23,7 +23,7 @@ QUEUE_MOST_OF_ACCOUNT = Key(
     name="most_of_account",
     kind=Whole(1, _MOST),
     default="a quarter of `most`",
-    meaning="Of them, how many of one account; without an account, of one address. Kubernetes' API server has such a line for each client, too.",
+    meaning="Of them, how many of one account; without one, or where clients could make it up, of one address. Kubernetes' API server has such a line for each client, too.",
 )
 QUEUE_WAIT = Key(
     name="wait",

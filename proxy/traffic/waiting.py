@@ -8,12 +8,12 @@ its place as long as it lasts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.covering import covering
 from proxy.core.faults import CLIENT_LEFT, Fault, Kind, Party, Stage
 from proxy.core.freeze import freezing, writes
-from proxy.core.model import Backend
+from proxy.core.model import Backend, Grade
 from proxy.core.override import override
 from proxy.traffic.answer import Answering
 from proxy.traffic.crowd import site_of
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from proxy.core.freeze import LiveFreeze
     from proxy.traffic.load import Load
     from proxy.traffic.wiring import Outlet
+
+
+_BELIEVED: Final = 3
+"""Of a peer's kind (`Wiring.judge`): whether it is believed about accounts or addresses."""
 
 
 class Waiting(Answering):
@@ -70,10 +74,7 @@ class Waiting(Answering):
 
     def _find_place(self, load: Load) -> int:
         """As what it may begin now, `LENT` or `TRIAL`; `NOT_LENT`: it waits, or was refused."""
-        decision = self.decision
-        account = None if decision is None else decision.account
-        # The two kinds can't meet: no account has a line end in it.
-        match load.ask(self, f"\n{site_of(self._address)}" if account is None else account):
+        match load.ask(self, self._line()):
             case Answer.BEGIN:
                 return LENT
             case Answer.TRY:
@@ -85,6 +86,22 @@ class Waiting(Answering):
             case Answer.TRIPPED:
                 self._tripped()
         return NOT_LENT
+
+    def _line(self) -> str:
+        """With whom it shares its part of a queue.
+
+        A verified account has a line of its own. One that is only claimed shares that of its client's address: who makes names up would
+        have a line for each, and take the turns of all others; who takes another's name would fill that one's. But the address of a
+        balancer is nobody's: behind a peer that is believed, each claimed account has a line, as its rate caps have a bucket. No account has a
+        line end in it, so the three kinds can't meet.
+        """
+        site = site_of(self._address)
+        decision = self.decision
+        if decision is None or decision.account is None:
+            return f"\n{site}"
+        if decision.grade is Grade.VERIFIED:
+            return decision.account
+        return f"{decision.account}\n{site}" if self._peer_kind & _BELIEVED else f"\n{site}"
 
     @override
     def _return_loan(self) -> None:

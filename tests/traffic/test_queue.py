@@ -112,6 +112,43 @@ def test_without_an_account_an_address_is_what_has_a_part(start: Callable[..., N
             waits(node, other, get())
 
 
+def test_names_that_are_only_claimed_share_the_line_of_their_address(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    care = QueueCare(most=8, most_of_account=2, wait_s=3600.0)
+    claimed = Source(source="cookie", name="account", place="-")
+    identity = Identity(trusted_from=("127.0.0.9/32",), account=(claimed,))
+    node = start(legacy_options={"max_in_flight": 1, "queue": care}, identity=identity)
+    with ExitStack() as stack:
+        stack.enter_context(busy(node, legacy))
+        clients = [stack.enter_context(node.client()) for _ in range(3)]
+        for client, name in zip(clients, ("one", "two", "three"), strict=True):
+            request = f"GET /{name} HTTP/1.1\r\nHost: shop\r\nCookie: account={name}\r\n\r\n".encode()
+            if name != "three":
+                waits(node, client, request)
+            else:
+                client.send(request)
+                assert client.answer()[0] == 503
+        sock = stack.enter_context(socket.socket())
+        sock.bind(("127.0.0.2", 0))
+        sock.connect(("127.0.0.1", node.port))
+        waits(node, stack.enter_context(Wire(sock)), get("/other"))
+    assert node.count('strangler_queue_refused_total{backend="legacy",why="too_many"}') == 1
+
+
+def test_behind_a_peer_that_is_believed_each_claimed_name_has_a_line(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    care = QueueCare(most=8, most_of_account=1, wait_s=3600.0)
+    identity = Identity(trusted_from=("127.0.0.1/32",), account=(Source(source="cookie", name="account", place="-"),))
+    node = start(legacy_options={"max_in_flight": 1, "queue": care}, identity=identity)
+    with ExitStack() as stack:
+        stack.enter_context(busy(node, legacy))
+        for name in ("one", "two"):
+            request = f"GET / HTTP/1.1\r\nHost: shop\r\nCookie: account={name}\r\n\r\n".encode()
+            waits(node, stack.enter_context(node.client()), request)
+
+
 def test_a_wait_that_lasts_too_long_ends_with_503(start: Callable[..., Node], legacy: RawBackend) -> None:
     node = start(legacy_options={"max_in_flight": 1, "queue": QueueCare(wait_s=0.1)})
     with busy(node, legacy) as wire, node.client() as second:
