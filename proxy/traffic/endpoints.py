@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.core.generation import Generation
     from proxy.core.model import Backend
     from proxy.core.plan import BackendSpec
+    from proxy.traffic.exchange import Exchange
     from proxy.traffic.load import Load
     from proxy.traffic.telemetry import Telemetry
     from proxy.traffic.tls import BackendContext, Credentials
@@ -31,12 +32,14 @@ class Endpoints:
 
     Args:
         loads: of each backend.
-        tasks: where the tasks that connect are kept until they are over.
+        tasks: where the tasks that connect are kept until they are over, and for whom they do.
     """
 
     __slots__ = ("_addresses", "_found", "_loads", "_pools", "_specs", "_tasks", "_telemetry", "_unhealthy")
 
-    def __init__(self, telemetry: Telemetry, loads: Mapping[Backend, Load], tasks: set[asyncio.Task[None]]) -> None:
+    def __init__(
+        self, telemetry: Telemetry, loads: Mapping[Backend, Load], tasks: dict[asyncio.Task[None], Exchange]
+    ) -> None:
         self._telemetry = telemetry
         self._loads = loads
         self._tasks = tasks

@@ -47,7 +47,7 @@ class Pool:
     Args:
         spec: how the backend is reached.
         load: the backend's.
-        tasks: where the tasks that connect are kept until they are over.
+        tasks: where the tasks that connect are kept until they are over, and for whom they do.
     """
 
     __slots__ = (
@@ -66,7 +66,7 @@ class Pool:
         spec: BackendSpec,
         load: Load,
         *,
-        tasks: set[asyncio.Task[None]],
+        tasks: dict[asyncio.Task[None], Exchange],
     ) -> None:
         self._endpoints: tuple[Endpoint, ...] = ()  # replaced whole, when names mean other addresses
         self._care = spec.care
@@ -156,8 +156,8 @@ class Pool:
         """Open a fresh connection for an exchange, which hears `connected`, `unreachable` or `crowded_out`."""
         exchange.traffic.connecting()
         task = asyncio.get_running_loop().create_task(self._connect(endpoint, exchange))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = exchange
+        task.add_done_callback(self._tasks.pop)
 
     async def _connect(self, endpoint: Endpoint, exchange: Exchange) -> None:
         began_s = time.monotonic()

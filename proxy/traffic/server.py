@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from proxy.core.pages import TextPage
     from proxy.traffic.drilling import Drilling
     from proxy.traffic.ending import Ending
+    from proxy.traffic.exchange import Exchange
     from proxy.traffic.log import AccessLog
     from proxy.traffic.tunnel import Tunnel
 
@@ -106,7 +107,7 @@ class Traffic(RequestIds):
         self._clients = Crowd(share_of_node=share_of_node)
         self._affordable = affordable_connections()
         self._loads = {backend: Load(backend, self.telemetry) for backend in Backend}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Exchange] = {}  # that connect
         self._endpoints = Endpoints(self.telemetry, self._loads, self._tasks)
         self.doors = Doors(self)
         self._timer: asyncio.TimerHandle | None = None
@@ -153,12 +154,15 @@ class Traffic(RequestIds):
         self._endpoints.heed_addresses(addresses, self.tick)
 
     def latch_changed(self) -> None:
-        """Another latch is in force: recall what lasts on new and is covered now; who waits for new goes to legacy."""
+        """Another latch is in force: recall what lasts on new and is covered now; who waits for new, or connects to it, goes to legacy."""
         self.lasting.look()
         for load in self._loads.values():
             load.reconsider()
         if self.drilling is not None:
             self.drilling.hurry()
+        for task, exchange in list(self._tasks.items()):
+            if not task.done() and exchange.leaves_new():
+                task.cancel()
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept from an inherited listening socket; `drain` closes it, since an open one keeps on queueing."""

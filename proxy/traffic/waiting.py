@@ -18,7 +18,7 @@ from proxy.core.override import override
 from proxy.traffic.answer import Answering
 from proxy.traffic.crowd import site_of
 from proxy.traffic.load import Answer
-from proxy.traffic.loan import IN_LINE, LENT, NOT_LENT, TRIAL
+from proxy.traffic.loan import IN_LINE, LENT, NOT_LENT, RELENT, TRIAL
 
 if TYPE_CHECKING:
     from proxy.core.covering import LiveLatch
@@ -136,6 +136,19 @@ class Waiting(Answering):
             self._decide_anew()
         except Exception:  # noqa: BLE001  see `admitted`
             self.failed()
+
+    def leaves_new(self) -> bool:
+        """The latch changed while it waits for a connection: whether it is covered now, and gone elsewhere; its connection is wanted no more.
+
+        What goes out again because a kept connection was stale stays: new may have done it.
+        """
+        if self.over or self._lent == RELENT or not self.covered:
+            return False
+        try:
+            self._decide_anew()
+        except Exception:  # noqa: BLE001  see `admitted`
+            self.failed()
+        return True
 
     @override
     def waited_in_vain(self) -> None:

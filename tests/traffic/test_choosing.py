@@ -91,6 +91,31 @@ def test_connections_survive_a_swap_that_keeps_their_endpoint(node: Node, legacy
 _more = Route(id="moved/2", area="moved", place="-", path="/more", to=Backend.NEW)
 
 
+def test_a_rollback_takes_whoever_connects_to_a_black_hole_out_of_it_at_once(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    with full_backlog() as url:
+        node = start(new=url, new_options={"connect_s": 3600.0})
+        with node.client() as client, node.client() as gone:
+            client.send(NEW)
+            gone.send(NEW)
+            eventually(lambda: node.do(lambda: len(node.traffic._tasks)) == 2, "both wait for a connection")
+            gone.leave()
+            eventually(lambda: node.do(lambda: node.traffic.in_flight) == 1, "one has left")
+            elsewhere = Entry(id="r2", scope=Scope(area="elsewhere"), by="me", reason="-", at="-")
+            for latch in (LiveLatch(1, [LiveEntry(elsewhere, Under.RUNNING)]), EVERYTHING):
+                assert not legacy.has_caller()
+                node.latch = latch
+                node.do(node.traffic.latch_changed)
+            with legacy.accept() as backend:
+                assert backend.head().startswith(b"GET /new/ ")
+                backend.send(OK)
+                assert client.answer()[2] == b"ok"
+        loads = node.do(lambda: [load.in_flight for load in node.traffic._loads.values()])
+        eventually(lambda: node.do(lambda: len(node.traffic._tasks)) == 1, "nobody connects for it any more")
+    assert loads == [0, 0]
+
+
 def test_a_rollback_during_a_wait_is_obeyed_before_the_first_byte(
     start: Callable[..., Node], legacy: RawBackend
 ) -> None:
