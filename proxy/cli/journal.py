@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EVERY_S: Final = 0.5
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _ACTIONS: Final = (
-    "start", "stop", "reload", "rollback", "release", "canary", "freeze", "thaw", "worker", "refused",
+    "start", "stop", "reload", "rollback", "release", "canary", "freeze", "thaw", "drill", "drilled", "worker", "refused",
 )  # fmt: skip # a test holds it against the closed set; importing that here would cost every command its start
 
 

@@ -232,7 +232,7 @@ class Exchange(Falling):
             connection.rest(traffic.tick)
         elif self._overtaken:
             connection.rest(traffic.tick)
-            self._decide_anew()
+            self._begin_anew()
         else:
             self._send(connection)
 
@@ -256,7 +256,7 @@ class Exchange(Falling):
             return
         if self._overtaken:
             self.traffic.telemetry.fault(fault, outlet.backend)
-            self._decide_anew()
+            self._begin_anew()
             return
         self._tried = (*self._tried, endpoint)
         another = outlet.pool.another(self.traffic.tick, self._tried)

@@ -17,6 +17,7 @@ from proxy.core.model import Backend, Grade
 from proxy.core.override import override
 from proxy.traffic.answer import Answering
 from proxy.traffic.crowd import site_of
+from proxy.traffic.ending import SAFE
 from proxy.traffic.load import Answer
 from proxy.traffic.loan import IN_LINE, LENT, NOT_LENT, RELENT, TRIAL
 
@@ -42,6 +43,13 @@ class Waiting(Answering):
     def _lend(self, outlet: Outlet, loan: int) -> None:
         """Take a place (`LENT` or `TRIAL`) and an endpoint, and send or wait for a connection."""
         raise NotImplementedError
+
+    def _begin_anew(self) -> None:
+        """Latch or freezes changed while it waited: decide anew, unless one system may have done already what the other would do again."""
+        if self._lent == RELENT and self.head.method not in SAFE:
+            self._refuse(Fault(self._outlet.party, Stage.REQUEST, Kind.CUT))
+        else:
+            self._decide_anew()
 
     def _decide_anew(self) -> None:
         """Latch or freezes changed during a wait; nothing has begun anywhere, so the present generation decides."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import socket
@@ -285,6 +286,32 @@ def test_after_a_rollback_a_stale_connection_sends_only_safe_methods_to_the_othe
         else:
             assert client.answer()[0] == status
             assert not legacy.has_caller()
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"PUT", 502), (b"GET", 200)])
+def test_a_rollback_while_a_stale_connection_is_replaced_has_nothing_done_by_both_systems(
+    node: Node, legacy: RawBackend, new: RawBackend, method: bytes, status: int
+) -> None:
+    ask = method + b" /new/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n"
+    with node.client() as client:
+        client.send(ask)
+        with new.accept() as backend:
+            backend.head()
+            backend.send(OK)
+            client.answer()
+            open_, asked = node.traffic.latch(), itertools.count()
+            # The rollback falls after it was decided that the request goes out again, and before it does.
+            node.do(lambda: setattr(node.traffic, "latch", lambda: open_ if next(asked) < 2 else EVERYTHING))
+            client.send(ask)
+            backend.head()
+        if status == 200:
+            with legacy.accept() as other:
+                assert other.head().startswith(b"GET /new/ ")
+                other.send(OK)
+                assert client.answer()[0] == status
+        else:
+            assert client.answer()[0] == status
+    assert not legacy.has_caller()
 
 
 def test_what_may_not_happen_twice_is_not_sent_twice(node: Node, legacy: RawBackend) -> None:
