@@ -72,15 +72,14 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
     headers_set, remove = _headers(fields[BACKEND_HEADERS], HEADERS_SET, HEADERS_REMOVE, report)
     told_set, told_remove = _headers(fields[ANSWER_HEADERS_KEY], ANSWER_HEADERS_SET, ANSWER_HEADERS_REMOVE, report)
     written_tls = fields[TLS]
-    min_rate = fields[BACKEND_MIN_RATE]
     defaults = BackendSpec(name=name, urls=(), place="")
     spec = BackendSpec(
         name=name,
         urls=tuple(url for url in urls if url is not None),
-        timeout_s=fields[TIMEOUT] or defaults.timeout_s,
-        connect_s=fields[CONNECT] or defaults.connect_s,
+        timeout_s=fields.get(TIMEOUT, defaults.timeout_s),
+        connect_s=fields.get(CONNECT, defaults.connect_s),
         total_s=None if total_s is None or math.isinf(total_s) else total_s,
-        min_rate_bytes=defaults.min_rate_bytes if min_rate is None else min_rate,
+        min_rate_bytes=fields.get(BACKEND_MIN_RATE, defaults.min_rate_bytes),
         max_in_flight=fields[MAX_IN_FLIGHT],
         queue=draft_queue(fields[QUEUE_KEY]),
         breaker=draft_breaker(fields[BREAKER_KEY]),

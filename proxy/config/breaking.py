@@ -85,13 +85,12 @@ def draft_breaker(written: Fields | bool | None) -> BreakerCare:  # noqa: FBT001
         return default
     if written is False:
         return BreakerCare(share_bp=0)
-    share_bp = written[FAILURES]
     return BreakerCare(
-        share_bp=max(1, default.share_bp if share_bp is None else share_bp),
-        least=written[LEAST] or default.least,
-        window_s=written[WINDOW] or default.window_s,
-        first_s=written[OPEN] or default.first_s,
-        longest_s=written[OPEN_LONGEST] or default.longest_s,
-        trials=written[TRIALS] or default.trials,
+        share_bp=max(1, written.get(FAILURES, default.share_bp)),
+        least=written.get(LEAST, default.least),
+        window_s=written.get(WINDOW, default.window_s),
+        first_s=written.get(OPEN, default.first_s),
+        longest_s=written.get(OPEN_LONGEST, default.longest_s),
+        trials=written.get(TRIALS, default.trials),
         statuses=tuple(sorted(set(written.each(STATUSES)))),
     )

@@ -125,7 +125,7 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
         forwarding=draft_forwarding(fields[FORWARDING_KEY], report),
         cache=fields[CACHE],
         count_leaks=fields[INNER_HOSTS] != "off",
-        rollback_drain_s=fields[ROLLBACK_DRAIN] or ROLLBACK_DRAIN_S,
+        rollback_drain_s=fields.get(ROLLBACK_DRAIN, ROLLBACK_DRAIN_S),
         tracing=draft_tracing(fields[TRACING_KEY], report),
         metrics_by_route=draft_by_route(fields[METRICS_KEY]),
         limits=draft_limits(fields[LIMITS_KEY]),

@@ -77,14 +77,12 @@ def draft_care(fields: Fields | None) -> EndpointCare:
     default = EndpointCare()
     if fields is None:
         return default
-    faults, slow_start_s = fields[FAULTS], fields[SLOW_START]
-    if slow_start_s is not None and math.isinf(slow_start_s):
-        slow_start_s = 0.0
+    slow_start_s = fields.get(SLOW_START, default.slow_start_s)
     return EndpointCare(
-        faults=default.faults if faults is None else faults,
-        first_s=fields[LEFT_OUT] or default.first_s,
-        longest_s=fields[LEFT_OUT_LONGEST] or default.longest_s,
-        slow_start_s=default.slow_start_s if slow_start_s is None else slow_start_s,
+        faults=fields.get(FAULTS, default.faults),
+        first_s=fields.get(LEFT_OUT, default.first_s),
+        longest_s=fields.get(LEFT_OUT_LONGEST, default.longest_s),
+        slow_start_s=0.0 if math.isinf(slow_start_s) else slow_start_s,
     )
 
 
@@ -95,8 +93,8 @@ def draft_probe(path: str, fields: Fields | None) -> Probe:
         return default
     return Probe(
         path=path,
-        every_s=fields[PROBE_EVERY] or default.every_s,
-        timeout_s=fields[PROBE_TIMEOUT] or default.timeout_s,
-        unhealthy_after=fields[UNHEALTHY_AFTER] or default.unhealthy_after,
-        healthy_after=fields[HEALTHY_AFTER] or default.healthy_after,
+        every_s=fields.get(PROBE_EVERY, default.every_s),
+        timeout_s=fields.get(PROBE_TIMEOUT, default.timeout_s),
+        unhealthy_after=fields.get(UNHEALTHY_AFTER, default.unhealthy_after),
+        healthy_after=fields.get(HEALTHY_AFTER, default.healthy_after),
     )

@@ -250,6 +250,11 @@ class Fields:
         """The value of a key; None when it wasn't written, or was told to be wrong."""
         return self.values.get(key.name)
 
+    def get(self, key: Key[T], default: T) -> T:
+        """The value of a key; the default when it wasn't written, or was told to be wrong."""
+        written = self[key]
+        return default if written is None else written
+
     def each(self, key: Key[tuple[T, ...]]) -> tuple[T, ...]:
         """The values of a key that takes several; none when it wasn't written."""
         return self.values.get(key.name) or ()

@@ -38,7 +38,7 @@ def draft_listener(fields: Fields | None, report: Report) -> ListenerDraft | Non
     if fields is None:
         return None
     record = Listener(
-        handshake_s=fields[HANDSHAKE] or Listener().handshake_s,
+        handshake_s=fields.get(HANDSHAKE, Listener().handshake_s),
         proxy_protocol_from=networks(
             fields.each(PROXY_PROTOCOL_FROM), fields.at(PROXY_PROTOCOL_FROM), _EVERYBODY, report
         ),

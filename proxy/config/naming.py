@@ -55,12 +55,12 @@ def draft_dns(fields: Fields | None, report: Report) -> Dns:
     if fields is None:
         return default
     read = (_server(scalar, fields.at(SERVERS), report) for scalar in fields.each(SERVERS))
-    shortest_s = fields[SHORTEST] or default.shortest_s
+    shortest_s = fields.get(SHORTEST, default.shortest_s)
     return Dns(
         servers=tuple(one for one in read if one is not None),
         shortest_s=shortest_s,
-        longest_s=max(shortest_s, fields[LONGEST] or default.longest_s),
-        timeout_s=fields[ANSWER_TIMEOUT] or default.timeout_s,
+        longest_s=max(shortest_s, fields.get(LONGEST, default.longest_s)),
+        timeout_s=fields.get(ANSWER_TIMEOUT, default.timeout_s),
     )
 
 

@@ -65,12 +65,11 @@ def draft_tracing(fields: Fields | None, report: Report) -> Tracing | None:
     """The settings of `tracing:`; None: it isn't written, and traces are nobody's business here."""
     if fields is None:
         return None
-    sample_bp = fields[SAMPLE]
     url = fields[EXPORT]
     return Tracing(
         begin=fields[CONTEXT] == "begin",
         trusted_only=fields[ACCEPT] == "trusted",
-        sample_bp=Tracing().sample_bp if sample_bp is None else sample_bp,
+        sample_bp=fields.get(SAMPLE, Tracing().sample_bp),
         export=None if url is None else _collector(url, fields.at(EXPORT), report),
     )
 

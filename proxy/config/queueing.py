@@ -45,9 +45,8 @@ def draft_queue(fields: Fields | None) -> QueueCare:
     default = QueueCare()
     if fields is None:
         return default
-    most = fields[QUEUE_MOST]
     return QueueCare(
-        most=default.most if most is None else most,
-        most_of_account=fields[QUEUE_MOST_OF_ACCOUNT] or default.most_of_account,
-        wait_s=fields[QUEUE_WAIT] or default.wait_s,
+        most=fields.get(QUEUE_MOST, default.most),
+        most_of_account=fields.get(QUEUE_MOST_OF_ACCOUNT, default.most_of_account),
+        wait_s=fields.get(QUEUE_WAIT, default.wait_s),
     )

@@ -43,9 +43,8 @@ def draft_retries(fields: Fields | None) -> Retries:
     default = Retries()
     if fields is None:
         return default
-    percent, per_second = fields[PERCENT], fields[PER_SECOND]
     return Retries(
-        percent=default.percent if percent is None else percent,
-        per_second=default.per_second if per_second is None else per_second,
-        over_s=fields[OVER] or default.over_s,
+        percent=fields.get(PERCENT, default.percent),
+        per_second=fields.get(PER_SECOND, default.per_second),
+        over_s=fields.get(OVER, default.over_s),
     )

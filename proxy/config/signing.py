@@ -64,7 +64,7 @@ def draft_visitors(fields: Fields) -> int | None:
     """How long visitors are known again, in seconds; None: they aren't."""
     if fields[VISITORS] != "cookie":
         return None
-    return _DAY_S * (fields[VISITOR_DAYS] or _VISITOR_DAYS)
+    return _DAY_S * fields.get(VISITOR_DAYS, _VISITOR_DAYS)
 
 
 def tell_unsigned(mark: Marked, where: str, what: str, report: Report) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.config.managed import Change
-from proxy.control.commands import Refused
+from proxy.control.commands import Refused, read_arguments
 from proxy.control.confirming import WorkerConfirmed, confirmed
 from proxy.control.editing import Edit, Editor, NotWritten, at_once
 from proxy.control.event import Action, Event
@@ -160,10 +160,7 @@ class CanaryCommand:
 
     async def run(self, arguments: dict[str, Any], *, by_uid: int) -> Any:
         """Edit, and wait until every worker serves it."""
-        try:
-            asked = msgspec.convert(arguments, Asked)
-        except msgspec.ValidationError as error:
-            raise Refused(f"not a change: {error}", _USAGE) from error
+        asked = read_arguments(arguments, Asked, "a change")
         try:
             done, began_s = await asyncio.to_thread(self._edit, asked, by_uid)
         except Refused as error:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -27,6 +27,10 @@ LONGEST_REQUEST_BYTES: Final = 1 << 20
 _ARRIVES_WITHIN_S: Final = 10.0
 _ANSWERS_WITHIN_S: Final = 60.0
 _AT_ONCE: Final = 32
+
+_USAGE: Final = 2
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("control")
 
@@ -46,6 +50,18 @@ class Command(Protocol):
             Refused: it isn't done.
         """
         ...
+
+
+def read_arguments(arguments: dict[str, Any], kind: type[_T], what: str) -> _T:
+    """A command's arguments as its own type.
+
+    Raises:
+        Refused: they aren't `what` they should be (usage).
+    """
+    try:
+        return msgspec.convert(arguments, kind)
+    except msgspec.ValidationError as error:
+        raise Refused(f"not {what}: {error}", _USAGE) from error
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, assert_never
 import msgspec
 
 from proxy.control.boundedfile import CannotChange
-from proxy.control.commands import Refused
+from proxy.control.commands import Refused, read_arguments
 from proxy.control.drillreport import DrillReport
 from proxy.control.drills import DrillFile
 from proxy.control.drillwatching import DrillWatcher, begun_event
@@ -95,10 +95,7 @@ class DrillCommand:
 
     async def run(self, arguments: dict[str, Any], *, by_uid: int) -> Any:
         """Do what is asked."""
-        try:
-            asked = msgspec.convert(arguments, Asked)
-        except msgspec.ValidationError as error:
-            raise Refused(f"not a drill: {error}", _USAGE) from error
+        asked = read_arguments(arguments, Asked, "a drill")
         try:
             match asked.do:
                 case "begin":

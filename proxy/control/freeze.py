@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.config.problems import nearest
 from proxy.control.boundedfile import CannotChange
-from proxy.control.commands import Refused
+from proxy.control.commands import Refused, read_arguments
 from proxy.control.freezes import Freezer, UnderFreeze
 from proxy.control.reload import Reloader
 from proxy.core.bounded import LONGEST_S
@@ -83,10 +83,7 @@ class FreezeCommand:
 
     async def run(self, arguments: dict[str, Any], *, by_uid: int) -> Any:
         """Freeze, and wait until nothing that began before can change data any more."""
-        try:
-            asked = msgspec.convert(arguments, Asked)
-        except msgspec.ValidationError as error:
-            raise Refused(f"not a freeze: {error}", _USAGE) from error
+        asked = read_arguments(arguments, Asked, "a freeze")
         if not asked.reason.strip():
             raise Refused("--reason: say why", _USAGE)
         scope = Scope(area=asked.area, segment=asked.segment)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.control.backends import Breakers
-from proxy.control.commands import Refused
+from proxy.control.commands import Refused, read_arguments
 from proxy.control.drills import DrillFile
 from proxy.control.explain import Supposed, area_of, explain, suppose
 from proxy.control.freezes import Freezer
@@ -77,10 +77,7 @@ class ExplainCommand:
 
     async def run(self, arguments: dict[str, Any], *, by_uid: int) -> Any:  # noqa: ARG002 - anyone may look
         """Explain one question, or the same for many accounts."""
-        try:
-            asked = msgspec.convert(arguments, _Asked)
-        except msgspec.ValidationError as error:
-            raise Refused(f"not a question: {error}", _USAGE) from error
+        asked = read_arguments(arguments, _Asked, "a question")
         if asked.accounts is not None and len(asked.accounts) > _MOST_ACCOUNTS:
             raise Refused(f"{_MOST_ACCOUNTS} accounts at most in one request", _USAGE)
         async with self._building:  # one build at a time is enough for the memory

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.control.commands import Refused
+from proxy.control.commands import Refused, read_arguments
 from proxy.control.journal import Journal
 from proxy.control.keeper import Keeper
 from proxy.control.latchfile import CannotWrite, LatchStore
@@ -83,10 +83,7 @@ class LatchCommands:
         change.throw(known, lambda: regions_seen(self._state))
 
     async def _change(self, arguments: dict[str, Any], by_uid: int, what: str, do: Callable[[Change], None]) -> Any:
-        try:
-            asked = msgspec.convert(arguments, Asked)
-        except msgspec.ValidationError as error:
-            raise Refused(f"not a scope with a reason: {error}", _USAGE) from error
+        asked = read_arguments(arguments, Asked, "a scope with a reason")
         change = Change(store=self._store, publisher=self._publisher, journal=self._journal, asked=asked, uid=by_uid)
         async with self._one_at_a_time:
             try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ import httpx
 import pytest
 
 from tests.app.node import Config, Node, backends
+from tests.docs.following import follow
 from tests.docs.reading import ROOT, table_after
 
 TEXT = (ROOT / "docs" / "moving-an-area.md").read_text("utf-8")
@@ -75,20 +74,7 @@ class Life:
         self._client.close()
 
     def command(self, line: str) -> str:
-        words = shlex.split(line)
-        if words[0] == "strangler":
-            words = [sys.executable, "-m", "proxy", *words[1:]]
-        done = subprocess.run(
-            words,
-            cwd=self.shop.root,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, (line, done.stdout, done.stderr)
-        return done.stdout
+        return follow(line, self.shop.root, timeout_s=60)
 
     def edit(self, entry: str) -> None:
         generation = self.node.generation()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from proxy.core.bounded import decode_several
 from proxy.core.drill import Drill, Drills, FaultKind, read_injection
 from proxy.traffic.drilling import MOST_WAITING
 from tests.app.node import flag, node
+from tests.docs.following import follow
 from tests.docs.reading import ROOT, blocks, table_after
 
 TEXT = (ROOT / "docs" / "game-day.md").read_text("utf-8")
@@ -33,32 +32,24 @@ def test_the_runbook_does_what_it_says_line_by_line(tmp_path: Path) -> None:
 
             for line in lines:
                 words = shlex.split(line)
-                done = subprocess.run(
-                    [sys.executable, "-m", "proxy", *words[1:]],
-                    cwd=tmp_path,
-                    env={**os.environ, "PYTHONPATH": str(ROOT)},
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                assert done.returncode == 0, (line, done.stdout, done.stderr)
+                said = follow(line, tmp_path)
                 match words[1:3]:
                     case ["drill", "orders"]:
                         met = True
                     case ["drill", "list"]:
-                        assert "DRILL d" in done.stdout
+                        assert "DRILL d" in said
                     case ["rollback", _]:
                         rolled_back = True
                     case ["drill", "--end"]:
                         met = False
-                        assert "rolled back" in done.stdout
+                        assert "rolled back" in said
                     case ["release", _]:
                         rolled_back = False
                     case ["drill", "rollback"]:
-                        assert "every worker obeyed" in done.stdout
-                        assert "DRILL OVER" in done.stdout
+                        assert "every worker obeyed" in said
+                        assert "DRILL OVER" in said
                     case ["journal", _]:
-                        assert "drill over: area orders, segment pilots" in done.stdout
+                        assert "drill over: area orders, segment pilots" in said
                     case _:
                         pass
                 assert ask("acct-1") == (200, "legacy"), "nobody else is hit"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import msgspec
 
 from proxy.core.latch import Scope, decode_latch
 from tests.app.node import flag, node
+from tests.docs.following import follow
 from tests.docs.reading import ROOT, blocks
 from tests.waiting import until
 
@@ -25,28 +23,17 @@ def test_the_runbook_does_what_it_says_line_by_line(tmp_path: Path) -> None:
         one.config.edit("flags/orders.flagd.yaml", flag(100))
         one.reloaded(2)
         for line in lines:
-            words = shlex.split(line)
-            if words[0] == "strangler":
-                words = [sys.executable, "-m", "proxy", *words[1:]]
-            done = subprocess.run(
-                words,
-                cwd=tmp_path,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, (line, done.stdout, done.stderr)
+            said = follow(line, tmp_path)
             match line.split()[1]:
                 case "rollback":
                     assert one.get("/orders/1", "acme") == "legacy"
                 case "explain":
-                    assert "→ legacy: a rollback covers the request" in done.stdout
+                    assert "→ legacy: a rollback covers the request" in said
                 case "state/ROLLBACK":
                     until(lambda: one.get("/help/") == "legacy", "everything on legacy")
                     until(lambda: "the file ROLLBACK" in one.command("status"), "told")
                 case "journal":
-                    assert "released: area orders" in done.stdout
+                    assert "released: area orders" in said
                 case _:
                     pass
         assert (one.get("/orders/1", "acme"), one.get("/help/")) == ("new", "new")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from proxy.core.reaching import EndpointCare
-from tests.traffic.wire import Node, RawBackend, Wire, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="needs several loopback addresses; on macOS: ifconfig lo0 alias 127.0.0.2"
@@ -18,7 +18,6 @@ pytestmark = pytest.mark.skipif(
 Start = Callable[..., Node]
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ONE, TWO = "127.0.0.1", "127.0.0.2"
 
 

@@ -14,9 +14,8 @@ from proxy.core.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.test_queue import busy, get, waits
-from tests.traffic.wire import Node, RawBackend, a_plan, eventually, full_backlog
+from tests.traffic.wire import OK, Node, RawBackend, a_plan, eventually, full_backlog
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 UNAVAILABLE = b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"
 HELD_OFF = EndpointCare(first_s=3600.0, longest_s=3600.0)
 LONG = BreakerCare(least=2, first_s=3600.0, longest_s=3600.0)
@@ -55,10 +54,7 @@ def test_who_leaves_requests_unanswered_is_asked_no_more_and_clients_are_told_at
         assert 2600 < after_s <= 4500
         assert not legacy.has_caller()
         client.send(get("/new/"))  # the other system has a breaker of its own
-        with new.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+        new.serves(client)
     assert (breaker(node, "open"), breaker(node, "half_open")) == (1, 0)
     assert node.count('strangler_breaker_opened_total{backend="legacy"}') == 1
     assert node.count('strangler_refused_total{reason="legacy-connect-tripped"}') == 1
@@ -136,10 +132,7 @@ def test_a_trial_whose_client_leaves_proves_nothing_and_gives_its_place_back(
     assert breaker(node, "half_open") == 1
     with node.client() as another:
         another.send(get())
-        with legacy.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert another.answer()[0] == 200
+        legacy.serves(another)
     eventually(lambda: breaker(node, "half_open") == 0, "it is closed")
 
 
@@ -165,10 +158,7 @@ def test_a_backend_that_cannot_be_reached_opens_it_and_one_dead_endpoint_of_two_
     for _ in range(10):
         with node.client() as client:
             client.send(get())
-            with legacy.accept() as wire:
-                wire.head()
-                wire.send(OK)
-                assert client.answer()[0] == 200
+            legacy.serves(client)
     assert breaker(node, "open") == 0
     with node.client() as client:
         client.send(get("/new/"))  # the same address is new's, too, and has its own breaker there
@@ -200,10 +190,7 @@ def test_a_retry_that_is_withheld_says_nothing_of_an_endpoint_that_would_have_an
             assert client.answer()[0] == 502
         assert breaker(node, "open") == 0
         client.send(get())
-        with legacy.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+        legacy.serves(client)
     legacy.close()
     with node.client() as client:  # now nobody is left who could
         for expected in (502, 502, 502, 503):
@@ -230,10 +217,7 @@ def test_a_trial_without_a_retry_proves_nothing(start: Callable[..., Node], lega
         assert client.answer()[0] == 502
         assert breaker(node, "half_open") == 1
         client.send(get())
-        with legacy.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+        legacy.serves(client)
     eventually(lambda: breaker(node, "half_open") == 0, "it has proved itself")
     assert breaker(node, "open") == 0
 
@@ -264,10 +248,7 @@ def test_a_reload_that_switches_it_off_lets_everybody_through(
     assert node.do(lambda: node.traffic._loads[Backend.LEGACY].ceiling) > 0
     with node.client() as client:
         client.send(get())
-        with legacy.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+        legacy.serves(client)
     assert breaker(node, "open") == 0
 
 

@@ -17,10 +17,9 @@ from proxy.core import message
 from proxy.core.limits import Limits
 from proxy.core.reaching import QueueCare
 from tests.traffic.test_choosing import EVERYTHING
-from tests.traffic.wire import Node, RawBackend, Wire, eventually, full_backlog
+from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually, full_backlog
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def fault_of(head: bytes) -> bytes:
@@ -121,10 +120,7 @@ def test_being_out_of_descriptors_is_no_fault_of_a_backend(node: Node, legacy: R
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             assert (status, fault_of(head)) == (503, b"proxy-connect-busy")
         client.send(b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
-        with new.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert client.answer()[0] == 200
+        new.serves(client)
     assert node.count('strangler_faults_total{party="new",stage="connect",kind="unreachable",backend="new"}') == 0
 
 
@@ -279,10 +275,7 @@ def test_after_a_rollback_a_stale_connection_sends_only_safe_methods_to_the_othe
         node.do(lambda: setattr(node, "latch", EVERYTHING))
         backend.reset()
         if status == 200:
-            with legacy.accept() as backend:
-                backend.head()
-                backend.send(OK)
-                assert client.answer()[0] == 200
+            legacy.serves(client)
         else:
             assert client.answer()[0] == status
             assert not legacy.has_caller()

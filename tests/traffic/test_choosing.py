@@ -9,11 +9,10 @@ from proxy.core.covering import LiveEntry, LiveLatch, Under
 from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend
 from proxy.core.plan import Route
-from tests.traffic.wire import Node, RawBackend, a_plan, build, eventually, full_backlog
+from tests.traffic.wire import OK, Node, RawBackend, a_plan, build, eventually, full_backlog
 
 NEW = b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 ENTRY = Entry(id="r1", scope=Scope(), by="me", reason="smells", at="now")
 EVERYTHING = LiveLatch(1, [LiveEntry(ENTRY, Under.RUNNING)])

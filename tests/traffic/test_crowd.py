@@ -11,12 +11,11 @@ from proxy.core.limits import Limit, Limits
 from proxy.core.plan import Identity, Listener
 from proxy.traffic.crowd import site_of
 from proxy.traffic.limits import affordable_connections
-from tests.traffic.wire import Node, RawBackend, Wire, a_plan, build, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, build, eventually
 
 Start = Callable[..., Node]
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 TWO_EACH = Limits(connections_per_client=2)
 
 

@@ -16,11 +16,10 @@ from proxy.core.plan import Area, Identity, Route, Source
 from proxy.core.reaching import EndpointCare
 from proxy.traffic.drilling import Drilling
 from tests.traffic.test_frozen import freeze
-from tests.traffic.wire import Node, RawBackend, eventually
+from tests.traffic.wire import OK, Node, RawBackend, eventually
 
 GET = b"GET /new/ HTTP/1.1\r\nHost: shop\r\nX-Account-Id: acme\r\n\r\n"
 POST = b"POST /new/ HTTP/1.1\r\nHost: shop\r\nX-Account-Id: acme\r\nContent-Length: 3\r\n\r\nabc"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BY_HEADER = Identity(trusted_from=("127.0.0.1/32",), account=(Source(source="header", name="X-Account-Id", place="-"),))
 
 
@@ -156,10 +155,7 @@ def test_other_areas_systems_and_requests_without_an_account_pass_untouched(
             backend.send(OK)
             assert client.answer()[0] == 200
         client.send(b"GET /old/ HTTP/1.1\r\nHost: shop\r\nX-Account-Id: acme\r\n\r\n")
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert client.answer()[0] == 200
+        legacy.serves(client)
     assert drilled.hits() == 0
 
 
@@ -250,10 +246,7 @@ def test_the_end_of_a_drill_lets_go_whom_it_holds_and_leaves_nothing_behind(dril
         client.send(GET)
         eventually(lambda: drilled.waiting == 1, "the request is held")
         drilled.put()
-        with new.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert client.answer()[0] == 200
+        new.serves(client)
     eventually(lambda: drilled.node.do(lambda: drilled.node.traffic.drilling is None), "nobody is asked any more")
     assert drilled.hits() == 1, "what came of it is still told"
 
@@ -262,10 +255,7 @@ def test_it_ends_by_the_workers_own_clock_though_nobody_ended_it(drilled: Drille
     drilled.put(drill("reset"), for_s=0.0)
     with drilled.node.client() as client:
         client.send(GET)
-        with new.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert client.answer()[0] == 200
+        new.serves(client)
 
 
 @pytest.mark.parametrize("request_", [GET, POST])
@@ -370,8 +360,5 @@ def test_more_requests_than_may_wait_are_spared(drilled: Drilled, new: RawBacken
         one.send(GET)
         eventually(lambda: drilled.waiting == 1, "the request is held")
         other.send(GET)
-        with new.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert other.answer()[0] == 200
+        new.serves(other)
         assert [one.spared for one in drilled.node.do(drilled.drilling.tallies)] == [1]

@@ -11,11 +11,10 @@ import pytest
 
 from proxy.core.endpointhealth import Standing
 from proxy.core.reaching import BreakerCare, EndpointCare
-from tests.traffic.wire import Node, RawBackend, Wire, a_plan, eventually, full_backlog
+from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, eventually, full_backlog
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 ERROR = b"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno"
 LONG = EndpointCare(faults=2, first_s=3600.0, longest_s=3600.0)
@@ -151,10 +150,7 @@ def test_when_none_can_be_reached_all_are_tried_and_the_first_that_is_back_serve
         assert choices(node, 100) == {legacy.url, new.url}
         new.listening = socket.create_server(("127.0.0.1", new.port))
         client.send(GET)
-        with new.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert client.answer()[0] == 200
+        new.serves(client)
         assert held_off(node, new.url, "returning") == 1
         assert held_off(node, legacy.url, "unreachable") == 1
 

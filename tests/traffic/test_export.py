@@ -19,9 +19,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from proxy.core.plan import Area, Clause, Flag, Identity, Plan, Route, Source, Tracing
 from proxy.traffic import export
-from tests.traffic.wire import Node, RawBackend, a_plan, build, eventually
+from tests.traffic.wire import OK, Node, RawBackend, a_plan, build, eventually
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = b"00f067aa0ba902b7"
 SAMPLED = b"traceparent: 00-%b-%b-01" % (TRACE, PARENT)

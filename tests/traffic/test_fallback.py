@@ -14,9 +14,8 @@ from proxy.core.probing import endpoint_name
 from proxy.core.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_queue import busy, waits
-from tests.traffic.wire import Node, RawBackend, Wire, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LONG = BreakerCare(least=1, first_s=3600.0, longest_s=3600.0)
 OFF = BreakerCare(share_bp=0)
 
@@ -103,10 +102,7 @@ def test_one_endpoint_that_can_be_reached_is_enough(
     node.prefer(dead.url)
     with node.client() as client:
         client.send(get())
-        with new.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+        new.serves(client)
     assert not legacy.has_caller()
 
 
@@ -120,10 +116,7 @@ def test_an_open_breaker_lets_reads_fall_back(start: Callable[..., Node], legacy
             status, head, _ = client.answer()
         assert (status, fault_of(head)) == (502, b"new-head-cut")  # once a byte was sent it is new's alone
         client.send(get())
-        with legacy.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+        legacy.serves(client)
         client.send(b"POST /safe/1 HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n")
         status, head, _ = client.answer()
         assert (status, fault_of(head)) == (503, b"new-connect-tripped")
@@ -138,17 +131,11 @@ def test_where_no_endpoint_is_healthy_nobody_waits_for_one(
     node.do(lambda: node.traffic.heed_probes(frozenset({endpoint_name(Backend.NEW, new.url)})))
     with node.client() as client:
         client.send(get())
-        with legacy.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+        legacy.serves(client)
         assert not new.has_caller()
         node.do(lambda: node.traffic.heed_probes(frozenset()))
         client.send(get())
-        with new.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+        new.serves(client)
 
 
 def test_a_full_backend_is_no_reason_to_fall_back(
@@ -257,8 +244,5 @@ def test_legacy_answers_when_no_retry_is_left_for_an_endpoint_that_was_down_a_mo
         client.send(get())
         assert client.answer()[0] == 502  # of the other one nobody knows
         client.send(get())  # that one is asked now
-        with legacy.accept() as wire:
-            wire.head()
-            wire.send(OK)
-            assert client.answer()[0] == 200
+        legacy.serves(client)
     assert node.count('strangler_faults_total{party="new",stage="connect",kind="unreachable",backend="new"}') == 2

@@ -8,9 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from proxy.core.plan import Area, Forwarding, Identity, Route, Source
-from tests.traffic.wire import Node, RawBackend, undated
+from tests.traffic.wire import OK, Node, RawBackend, undated
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HERE = "127.0.0.0/8"
 ELSEWHERE = "10.0.0.0/8"
 BY_HEADER = (Source(source="header", name="x-account-id", place="-"),)

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from proxy.core.freeze import Freeze, LiveFreeze
 from proxy.core.latch import Scope
 from tests.traffic.test_tunnels import passes, tunnel
-from tests.traffic.wire import Node, RawBackend, eventually, full_backlog
+from tests.traffic.wire import OK, Node, RawBackend, eventually, full_backlog
 
 POST = b"POST /new/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 3\r\n\r\nabc"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def freeze(node: Node, *areas: str) -> None:
@@ -43,10 +42,7 @@ def test_a_write_is_refused_reaches_no_backend_and_leaves_the_connection_open(no
         assert b"writes stand still" in body
         assert not new.has_caller()
         client.send(b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
-        with new.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert client.answer()[0] == 200
+        new.serves(client)
     lines = [json.loads(line) for line in node.log_lines(2)]
     assert [(line["status"], line["fault"], line["area"]) for line in lines] == [
         (503, "proxy-request-frozen", "moved"),

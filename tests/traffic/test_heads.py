@@ -14,9 +14,8 @@ from proxy.core.forwarding import LONGEST_SHAPE_BYTES, RequestEditor
 from proxy.core.message import read_request_head
 from proxy.core.model import Backend
 from proxy.core.plan import Identity, Route, Source
-from tests.traffic.wire import Node, RawBackend, undated
+from tests.traffic.wire import OK, Node, RawBackend, undated
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BY_HEADER = (Source(source="header", name="x-account-id", place="-"),)
 GATEWAY = Identity(trusted_from=("127.0.0.0/8",), account=BY_HEADER)
 ELSEWHERE = Identity(trusted_from=("10.1.2.3/32",), account=BY_HEADER)

@@ -9,10 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from proxy.core.limits import Limits
-from tests.traffic.wire import Node, RawBackend, Wire, eventually, undated
+from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually, undated
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 FLAT_BYTES = 16 << 20
 """More than kernel buffers on loopback and the proxy hold together; what is sent beyond must wait at its source."""
@@ -75,10 +74,7 @@ def test_a_request_without_a_client_ends_however_steadily_its_answer_trickles(
     assert node.count('strangler_faults_total{party="legacy"') == 0
     with node.client() as another:
         another.send(GET)
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert another.answer()[0] == 200
+        legacy.serves(another)
 
 
 def test_a_body_cut_short_by_the_client_is_cut_at_the_backend(node: Node, legacy: RawBackend) -> None:

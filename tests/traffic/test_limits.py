@@ -10,11 +10,10 @@ import pytest
 from proxy.core.limits import Limit, Limits
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Route
-from tests.traffic.wire import Node, RawBackend, a_plan, build, eventually
+from tests.traffic.wire import OK, Node, RawBackend, a_plan, build, eventually
 
 Start = Callable[..., Node]
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 POST = b"POST %b HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n"
 TOO_LARGE = b"client-%b-too_large"

@@ -14,9 +14,7 @@ import pytest
 from proxy.core.plan import Identity, Source
 from proxy.traffic import log
 from proxy.traffic.log import AccessLog
-from tests.traffic.wire import Node, RawBackend, eventually
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+from tests.traffic.wire import OK, Node, RawBackend, eventually
 
 HIGH = 1024  # what `select` doesn't take
 

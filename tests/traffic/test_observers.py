@@ -8,9 +8,8 @@ from proxy.core.pages import TextPage
 from proxy.core.plan import Identity, Source
 from proxy.core.sightings import Seen
 from tests.traffic.test_tunnels import stream
-from tests.traffic.wire import Node, RawBackend, a_plan, build, eventually
+from tests.traffic.wire import OK, Node, RawBackend, a_plan, build, eventually
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BY_COOKIE = Identity(region=(Source(source="cookie", name="region", place="-"),))
 
 Start = Callable[..., Node]

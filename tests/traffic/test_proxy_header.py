@@ -13,10 +13,9 @@ import pytest
 
 from proxy.core.plan import Identity, Listener, ListenerTls
 from tests.certificates import Authority
-from tests.traffic.wire import PATIENCE_S, Node, RawBackend, Wire, eventually
+from tests.traffic.wire import OK, PATIENCE_S, Node, RawBackend, Wire, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 TOLD = b"PROXY TCP4 192.0.2.7 198.51.100.1 51000 443\r\n"
 BINARY = (
     b"\r\n\r\n\x00\r\nQUIT\n"

@@ -20,10 +20,9 @@ from proxy.core.reaching import BreakerCare, Patience, QueueCare
 from proxy.traffic.waiting import Waiting
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_choosing import EVERYTHING
-from tests.traffic.wire import Node, RawBackend, Wire, a_plan, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, eventually
 
 BY_HEADER = Identity(trusted_from=("127.0.0.0/8",), account=(Source(source="header", name="x-account-id", place="-"),))
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENT = QueueCare(wait_s=3600.0)
 
 

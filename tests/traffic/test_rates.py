@@ -13,11 +13,10 @@ import pytest
 from proxy.core.limits import Limits, Rate
 from proxy.core.plan import Area, Identity, Listener, Route, Source
 from tests.traffic.test_frozen import freeze
-from tests.traffic.wire import Node, Wire, a_plan, eventually, full_backlog
+from tests.traffic.wire import OK, Node, Wire, a_plan, eventually, full_backlog
 
 Start = Callable[..., Node]
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 COOKIE = Source(source="cookie", name="acct", place="-")
 HEADER = Source(source="header", name="X-Account-Id", place="-")
 VERIFIED = Identity(trusted_from=("127.0.0.1/32",), account=(HEADER,))

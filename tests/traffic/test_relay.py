@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from tests.traffic.wire import Node, RawBackend, undated
+from tests.traffic.wire import OK, Node, RawBackend, undated
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def test_a_request_and_its_answer_pass_and_leave_one_line_and_one_count(node: Node, legacy: RawBackend) -> None:

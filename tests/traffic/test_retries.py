@@ -16,12 +16,11 @@ from proxy.core.model import Backend
 from proxy.core.reaching import BreakerCare, EndpointCare, Retries
 from proxy.traffic.exchange import IDEMPOTENT
 from proxy.traffic.limits import TICK_S
-from tests.traffic.wire import Node, RawBackend, Wire
+from tests.traffic.wire import OK, Node, RawBackend, Wire
 
 Start = Callable[..., Node]
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -235,10 +234,7 @@ def test_only_what_asks_for_no_upgrade_is_asked_elsewhere_when_an_endpoint_dies_
             wire.head()
             wire.leave()
         if status == 200:
-            with new.accept() as wire:
-                wire.head()
-                wire.send(OK)
-                assert client.answer()[0] == 200
+            new.serves(client)
         else:
             assert client.answer()[0] == 502
             assert not new.has_caller()

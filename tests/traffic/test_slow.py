@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from proxy.core.limits import Limit, Limits
 from proxy.traffic.pace import Pace
-from tests.traffic.wire import Node, RawBackend, Wire, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
 
 Start = Callable[..., Node]
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 UPLOAD = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 1000000\r\n\r\n"
 TICKS = 6
 """Longer than every limit here."""

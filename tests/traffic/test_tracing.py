@@ -12,11 +12,10 @@ import pytest
 from proxy.core.covering import LiveLatch
 from proxy.core.plan import Identity, Tracing
 from proxy.traffic.tracing import Tracer
-from tests.traffic.wire import Node, RawBackend, a_plan, build
+from tests.traffic.wire import OK, Node, RawBackend, a_plan, build
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
 VALID = b"00-%b-00f067aa0ba902b7-01" % TRACE
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 STATE = (b"tracestate: congo=t61rcWkgMzE", b"Tracestate:  rojo=00f067aa0ba902b7,,x@y=z")
 
 Start = Callable[..., Node]

@@ -18,12 +18,11 @@ from proxy.core.plan import Area, Identity, Route, Segment, Source
 from proxy.core.reaching import QueueCare
 from proxy.core.websocket import accept
 from tests.traffic.test_leaving import FLAT_BYTES, fill
-from tests.traffic.wire import Node, RawBackend, Wire, a_plan, build, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, build, eventually
 
 # The handshake that RFC 6455 §1.3 works through.
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def asking(path: bytes = b"/chat", **fields: bytes | None) -> bytes:

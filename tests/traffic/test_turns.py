@@ -8,10 +8,9 @@ import threading
 import pytest
 
 from proxy.core.body import LINES_A_TURN
-from tests.traffic.wire import Node, RawBackend, Wire, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HEADS = (
     b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",

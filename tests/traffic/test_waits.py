@@ -9,11 +9,10 @@ from proxy.core.model import Backend
 from proxy.core.plan import Area, Route
 from proxy.core.reaching import Patience
 from proxy.traffic.limits import ticks
-from tests.traffic.wire import Node, RawBackend, eventually, full_backlog
+from tests.traffic.wire import OK, Node, RawBackend, eventually, full_backlog
 
 Start = Callable[..., Node]
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SHOP = Area(name="shop", place="-", flag="shop", patience={Backend.LEGACY: Patience(timeout_s=60.0, total_s=600.0)})
 PLAIN = Route(id="shop/plain", area="shop", place="-", path="/shop", to=Backend.LEGACY)
 EXPORT = Route(

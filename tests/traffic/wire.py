@@ -43,6 +43,9 @@ T = TypeVar("T")
 PATIENCE_S = 10.0
 """How long a test waits for something that must happen; never for something that must not."""
 
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+"""A whole answer."""
+
 
 def eventually(condition: Callable[[], T | None], what: str) -> T:
     """Poll until a condition holds, and give what it gave."""
@@ -153,6 +156,13 @@ class RawBackend:
     def accept(self) -> Wire:
         """The next connection."""
         return Wire(self.listening.accept()[0])
+
+    def serves(self, client: Wire) -> None:
+        """Answer the request that a client has sent, on the next connection, and see the answer arrive."""
+        with self.accept() as wire:
+            wire.head()
+            wire.send(OK)
+            assert client.answer()[0] == 200
 
     def has_caller(self) -> bool:
         """Whether a connection waits to be accepted."""
