@@ -118,6 +118,7 @@ class DrillCommand:
         if covered:
             why = "there is nothing to rehearse" if asked.fault is None else "nobody would meet the fault"
             raise Refused(f"{', '.join(covered)} covers {asked.scope} already: {why}")
+        ground = self._watcher.ground()
         drill = await asyncio.to_thread(
             lambda: self._drills.begin(
                 asked.scope,
@@ -131,7 +132,7 @@ class DrillCommand:
                 record=lambda drill: self._journal.record(begun_event(drill)),
             )
         )
-        self._watcher.watch(drill).notes.extend(notes)
+        self._watcher.watch(drill, ground).notes.extend(notes)
         thrown = None
         if drill.rehearses:
             try:

@@ -6,7 +6,8 @@ import asyncio
 import datetime as dt
 import logging
 import time
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from msgspec import to_builtins
 from msgspec.structs import replace
@@ -34,6 +35,20 @@ _KEPT: Final = 20
 _SECOND: Final = len("2027-01-12T09:00:00")  # of a time in ISO 8601
 
 _log = logging.getLogger("control")
+
+
+class Ground(NamedTuple):
+    """How things stood before a drill.
+
+    Attributes:
+        at_s: when, on the monotonic clock.
+        latch: what was rolled back.
+        counts: every series.
+    """
+
+    at_s: float
+    latch: Latch
+    counts: Mapping[str, int]
 
 
 class DrillWatcher:
@@ -69,18 +84,13 @@ class DrillWatcher:
         self._done: set[str] = set()
         self._retry_at_s: dict[str, float] = {}
 
-    def watch(self, drill: Drill, *, began_s: float | None = None) -> Watched:
-        """Begin to watch one that begins now, or that a former control began."""
-        standing = self._latch()
-        if began_s is not None:  # what was thrown since is an answer to it
-            before = tuple(one for one in standing.entries if one.at[:_SECOND] < drill.at[:_SECOND])
-            standing = replace(standing, entries=before)
-        watched = Watched(
-            drill,
-            began_s=time.monotonic() if began_s is None else began_s,
-            standing=standing,
-            counts=dict(self._telemetry.sums()),
-        )
+    def ground(self) -> Ground:
+        """How things stand: asked before a drill is written, as workers obey it before whoever wrote it gets another turn."""
+        return Ground(time.monotonic(), self._latch(), dict(self._telemetry.sums()))
+
+    def watch(self, drill: Drill, ground: Ground) -> Watched:
+        """Begin to watch one."""
+        watched = Watched(drill, began_s=ground.at_s, standing=ground.latch, counts=ground.counts)
         self._watched[drill.id] = watched
         for name in list(self._watched)[:-_KEPT]:
             if name in self._done:
@@ -125,12 +135,23 @@ class DrillWatcher:
         workers, latch = self._publisher.workers(), self._latch()
         counts = self._telemetry.sums() if counting else None
         for drill in entries:
-            watched = self._watched.get(drill.id) or self.watch(drill, began_s=_began_s(drill))
+            watched = self._watched.get(drill.id) or self.watch(drill, self._former_ground(drill))
             watched.drill = drill
             watched.see_latch(latch)
             watched.see_workers(workers, self._drills.several.epoch)
             if counts is not None and self._drills.left_s(drill) > 0:
                 watched.see_counts(counts)
+        for (
+            watched
+        ) in self._watched.values():  # one may be done with, and forgotten, before every worker has obeyed its end
+            if not watched.obeyed:
+                watched.see_workers(workers, self._drills.several.epoch)
+
+    def _former_ground(self, drill: Drill) -> Ground:
+        """How things stood when a former control began it, as far as can be known: what was thrown since is an answer to it."""
+        now = self.ground()
+        entries = tuple(one for one in now.latch.entries if one.at[:_SECOND] < drill.at[:_SECOND])
+        return Ground(_began_s(drill), replace(now.latch, entries=entries), now.counts)
 
     def _latch(self) -> Latch:
         """What is in force, from memory: a disk that hangs must hold up nothing here."""

@@ -129,7 +129,7 @@ def test_it_hits_the_scope_on_every_worker_and_nobody_else(running: Node) -> Non
 def test_the_command_follows_it_to_its_end_and_reports(running: Node) -> None:
     with following(running, *ON_PILOTS, "--for", "2m") as command:
         until(lambda: entries(running), "it has begun")
-        for _ in range(60):
+        for _ in range(60):  # workers obey before the command has its answer: these count, too
             ask(running)
         until(lambda: drill(running, "list")["drills"][0]["noticed"], "the instruments have noticed")
         drill(running, "--end")

@@ -93,9 +93,9 @@ class Hostile:
             sock.close()
 
 
-def grows(pid: int, push: Callable[[], None]) -> int:
-    """How far private memory of a process grows while something is done again and again, until it grows no more."""
-    first = most = private_bytes([pid])
+def grown_to(pid: int, push: Callable[[], None]) -> int:
+    """Private memory of a process, in bytes, once something that is done again and again makes it grow no more."""
+    most = private_bytes([pid])
     since_s = time.monotonic()
     pause = threading.Event()
     while time.monotonic() - since_s < STILL_S:
@@ -105,7 +105,7 @@ def grows(pid: int, push: Callable[[], None]) -> int:
         if now > most * 1.005:
             since_s = time.monotonic()
         most = max(most, now)
-    return most - first
+    return most
 
 
 @contextlib.contextmanager
@@ -161,12 +161,17 @@ def test_connections_that_all_do_their_worst_take_less_than_was_computed(
                 with contextlib.suppress(BlockingIOError):
                     left[sock] = left[sock][sock.send(left[sock]) :] or go_on
 
-        grown = grows(pid, push)
+        def all_in_flight() -> bool:
+            push()
+            return node.metric("strangler_requests_in_flight") == CONNECTIONS
+
+        before = private_bytes([pid])
+        until(all_in_flight, "all of them in flight")
+        grown = grown_to(pid, push) - before
         bound = footprint(plan)
         assert bound.connections == CONNECTIONS
         # What is shared isn't what is tried here: connections alone must stay below what is computed for them.
         assert CONNECTIONS * 250_000 < grown < CONNECTIONS * bound.connection_bytes, f"{grown / 2**20:.1f} MiB"
-        until(lambda: node.metric("strangler_requests_in_flight") == CONNECTIONS, "all of them in flight")
 
 
 class Inventive(socketserver.StreamRequestHandler):
