@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import httpx
 
 from bench.job import Running
 from bench.load import drive, script
@@ -104,13 +101,6 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > ends_s:
             raise TimeoutError(f"waited {_WITHIN_S:g} s in vain: {what}")
         time.sleep(0.02)
-
-
-def generation(running: Node) -> int:
-    """The one that every worker serves at least."""
-    said = httpx.get(f"{running.ops_url}/metrics", trust_env=False, timeout=_WITHIN_S).text
-    found = [int(number) for number in re.findall(r"^strangler_generation\{[^}]*\} (\d+)", said, re.MULTILINE)]
-    return min((number for number in found if number), default=0)
 
 
 def state_of(running: Node) -> Path:

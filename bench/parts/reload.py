@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
-from bench.events import HEAD, METHOD, Felt, felt, generation, wait_for
+from bench.events import HEAD, METHOD, Felt, felt, state_of
 from bench.field import Ground, scratch
 from bench.machine import cores, proxy_core
 from bench.node import Node
@@ -13,6 +14,8 @@ from bench.options import Options
 from bench.origin import origin
 from bench.peers.strangler import Setup, flag, replace, serving, write_pilots
 from bench.section import Section, Table
+from proxy.control.asking import ask
+from proxy.core.layout import StateDir
 
 LARGE: Final = Setup(routes=10_000, accounts=1_000_000)
 _TIMES: Final = 3
@@ -30,7 +33,7 @@ def run(options: Options) -> Section:
         title="While it reloads",
         method=(
             f"`python -m bench reload`: {LARGE.routes:,} routes with {LARGE.routes // 5:,} flags, a segment of {LARGE.accounts:,} accounts; "
-            "each time all three kinds of file change at once, and are in force when every worker serves the new generation. "
+            "each time all three kinds of file change at once, and `reload` says when every worker serves them. "
             f"{METHOD} On one core, what compiles shares it with what serves; the loader and the origin share the other."
         ),
         tables=[Table(title="traffic meanwhile", head=HEAD, rows=rows)],
@@ -40,20 +43,34 @@ def run(options: Options) -> Section:
 def _felt(ground: Ground, wrap: Sequence[str], options: Options, times: int) -> Felt:
     job = ground.job(wrap)
     with serving(job, LARGE) as running:
-        return felt(running, options, _reload, times, routes=LARGE.routes)
+        # Written beforehand: a million lines take time that the load, which shares a core with this program, would feel.
+        edits = list(_edits(running, times))
+        return felt(
+            running, options, lambda running, number: _reload(running, edits[number]), times, routes=LARGE.routes
+        )
 
 
-def _reload(running: Node, number: int) -> None:
-    """A line more in the list, another share, another route: one change of three files."""
-    before = generation(running)
+def _edits(running: Node, times: int) -> Iterator[dict[Path, Path]]:
+    """Before each reload a line more in the list, another share, another route: files, and where they go."""
     here = running.directory
-    write_pilots(here, LARGE.accounts, f"newcomer-{number}")
-    text = (here / "routes.yaml").read_text()
-    replace(
-        here / "routes.yaml",
-        text.replace(
+    routes = (here / "routes.yaml").read_text()
+    for number in range(times):
+        fresh = here / f"edit-{number}"
+        fresh.mkdir()
+        write_pilots(fresh, LARGE.accounts, f"newcomer-{number}")
+        routes = routes.replace(
             "otherwise:", f'  more-{number}:\n    routes: [{{path: "/more-{number}", to: legacy}}]\notherwise:'
-        ),
-    )
-    replace(here / "flags" / "area-7.flagd.yaml", flag("area-7", 30 + number))
-    wait_for(lambda: generation(running) > before, "the new configuration in force")
+        )
+        replace(fresh / "routes.yaml", routes)
+        replace(fresh / "area-7.flagd.yaml", flag("area-7", 30 + number))
+        places = {"pilots.txt": here, "routes.yaml": here, "area-7.flagd.yaml": here / "flags"}
+        yield {fresh / name: place / name for name, place in places.items()}
+
+
+def _reload(running: Node, edit: dict[Path, Path]) -> None:
+    """One change of three files, in force when `strangler reload` says so. Nothing polls: the load would feel it."""
+    for fresh, place in edit.items():
+        fresh.replace(place)
+    said = ask(StateDir(state_of(running)).control_socket, "reload", {})
+    if said["code"] or not said["changed"]:
+        raise RuntimeError(f"the edit is not in force: {said['trouble'] or said['complaints'] or said['workers']}")
