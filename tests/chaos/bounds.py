@@ -90,6 +90,20 @@ def _capped(row: Row, directory: Path) -> Seen:
         return on.seen(told[-1], client)
 
 
+def _capped_in_total(row: Row, directory: Path) -> Seen:
+    area = Area(name="busy", place="-", flag="busy", total_rate=Rate(1 / 3600, 1))
+    route = Route(id="busy/1", area="busy", place="-", path="/busy/**", to=Backend.LEGACY)
+    with stage(row, directory) as on:
+        on.endpoint()
+        on.start(areas=(area,), routes=(route,))
+        first, second = on.client(), on.client()
+        told = []
+        for client in (first, second):
+            client.send(GET.replace(b"/x", b"/busy/x"))
+            told.append(read(client))
+        return on.seen(", ".join(told), second)
+
+
 def _falls_back(row: Row, directory: Path) -> Seen:
     area = Area(name="safe", place="-", flag="safe", fallback=Fallback.SAFE)
     route = Route(id="safe/1", area="safe", place="-", path="/safe/**", to=Backend.NEW)
@@ -115,6 +129,8 @@ ROWS: Final = (
         says="its retries are used up", metric="strangler_retries_withheld_total", recovers=GOES_ON, scene=_withheld),
     Row(id="capped", fault="an account asks more than it may", client="429", within="`rate.account` (off)", backends="nothing", log="429 client-request-capped",
         says="beyond rate.account", metric="strangler_capped_total", recovers=GOES_ON, scene=_capped),
+    Row(id="capped-total", fault="all together ask more of an area than they may", client="200, 429", within="`rate.total` (off)", backends="1 whole", log="200, 429 proxy-request-capped",
+        says="beyond rate.total of busy", metric='strangler_capped_total{area="busy",cap="total"}', recovers=GOES_ON, scene=_capped_in_total),
     Row(id="fallback", fault="new refuses connections; the area says `fallback: safe`", client="200", backends="1 whole", log="200",
         says="can't be reached (connection refused)", metric="strangler_fallbacks_total", recovers=GOES_ON, scene=_falls_back),
 )

@@ -65,13 +65,15 @@ class Stage:
         self.endpoints.append(made)
         return made
 
-    def start(self, *urls: str, path_of: Any = Path, care: Any = None, **settings: Any) -> Node:
-        """A proxy in front of legacy's endpoints (or other URLs), the first of which is asked first."""
+    def start(
+        self, *urls: str, new: str = "http://127.0.0.1:9", path_of: Any = Path, care: Any = None, **settings: Any
+    ) -> Node:
+        """A proxy in front of legacy's endpoints (or other URLs), the first of which is asked first; nobody is at new."""
         options = options_of(self.row.within) | settings
         if care is not None:
             options["legacy_options"] = {**options["legacy_options"], "care": care}
         urls = urls or tuple(one.url for one in self.endpoints)
-        plan = a_plan(urls, "http://127.0.0.1:9", **options)
+        plan = a_plan(urls, new, **options)
         self.node = Node(plan, log=self.directory / "access.log", path_of=path_of)
         self._stack.callback(self.node.close)
         self.node.prefer(urls[0])

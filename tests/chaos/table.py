@@ -6,17 +6,19 @@ import re
 from pathlib import Path
 from typing import Final
 
-from tests.chaos import backends, bounds, clients, disks, proxies
+from tests.chaos import backends, bounds, clients, disks, drills, names, proxies
 from tests.chaos.row import Row
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "faults.md"
 
 PARTS: Final = {
     "backends": backends.ROWS,
+    "names": names.ROWS,
     "bounds": bounds.ROWS,
     "clients": clients.ROWS,
     "proxies": proxies.ROWS,
     "disks": disks.ROWS,
+    "drills": (*drills.ROWS, *drills.WHOLE_ROWS),
 }
 _HEAD: Final = "| | Fault | Client | Bounded by | Backends | Log | Standard error | Counted as | Then |\n|---|---|---|---|---|---|---|---|---|\n"
 

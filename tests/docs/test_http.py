@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from tests.docs.reading import ROOT
@@ -16,6 +17,7 @@ _ROWS = [
 ]
 
 
+@functools.cache  # it reads every test
 def _exists() -> set[str]:
     functions = {
         name
