@@ -15,6 +15,7 @@ from typing import Final
 from proxy.admin.ops import ops_app, serve_ops
 from proxy.app.messages import log_to_stderr
 from proxy.app.process import ending, hangups
+from proxy.app.start import NICENESS
 from proxy.control.canary import CanaryCommand
 from proxy.control.commands import serve_commands
 from proxy.control.drill import DrillCommand
@@ -49,9 +50,6 @@ from proxy.supervise.mapped import map_page
 from proxy.traffic.tls import backend_context
 
 _log = logging.getLogger("control")
-
-# A tenth of a worker's share where both want one core: compiling a large plan must not cost requests.
-_NICENESS: Final = 10
 
 # A plan is compiled in a thread beside the loop. Of Python's usual 5 ms a turn, of which control on a busy core has a tenth, an answer
 # of ops needs a dozen: whoever asks it for health would give it up for dead.
@@ -211,7 +209,7 @@ def main() -> None:
     """Run the control process that the supervisor started."""
     assignment = Assignment.decode(sys.argv[1])
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the files have been read, which is what it asks for
-    os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     sys.setswitchinterval(_TURN_S)
     log_to_stderr("control")
     sys.exit(asyncio.run(control(assignment)))

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from proxy.app.messages import log_to_stderr
+from proxy.app.start import NICENESS
 from proxy.supervise.handover import CannotTakeOver, Handover, keep_to_ourselves
 from proxy.supervise.supervisor import Supervisor
 
 _PARTS: Final = ("proxy.app.serve", "proxy.app.control", "proxy.app.worker")
-_NICENESS: Final = 10  # as control has: reading a large configuration must not cost requests
 
 
 def resume(handover: Handover) -> int:
@@ -54,7 +54,7 @@ def _try(text: str) -> str:
 def main() -> None:
     """Take over, or try: with the handover as one JSON argument, and `trial` behind it."""
     if sys.argv[2:] == ["trial"]:
-        os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+        os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
         why = _try(sys.argv[1])
         if why:
             _say(f"the version that is installed can't take over: {why}")

@@ -15,6 +15,10 @@ from typing import Final, Protocol
 import proxy
 from proxy.supervise.notify import VARIABLES
 
+GENTLY: Final = "gently"
+AT_ONCE: Final = "at-once"
+
+_START: Final = "proxy.app.start"
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _HEALTHY_AFTER_S: Final = 10.0
@@ -23,8 +27,8 @@ _HEALTHY_AFTER_S: Final = 10.0
 _SOURCE: Final = str(Path(proxy.__file__).absolute().parent.parent)
 
 
-def python_command(module: str, argument: str) -> tuple[list[str], dict[str, str]]:
-    """How a module of ours is run: the arguments and the environment.
+def python_command(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """How a module of ours is run: the command and the environment.
 
     `-P` keeps the working directory off the import path: somebody's own `proxy/` there must not become us. The
     place this very code was loaded from is given instead, which makes a checkout run without being installed.
@@ -34,7 +38,7 @@ def python_command(module: str, argument: str) -> tuple[list[str], dict[str, str
         path = inherited or _SOURCE
     else:
         path = f"{_SOURCE}{os.pathsep}{inherited}"
-    return [sys.executable, "-P", "-m", module, argument], {**os.environ, "PYTHONPATH": path}
+    return [sys.executable, "-P", "-m", module, *arguments], {**os.environ, "PYTHONPATH": path}
 
 
 @dataclasses.dataclass(slots=True)
@@ -160,13 +164,19 @@ class Child:
         self._started_at_s = handed.started_at_s
         self._process = Adopted(handed.pid) if handed.pid else None
 
-    def start(self, argument: str, descriptors: Sequence[int], now_s: float) -> None:
+    def start(self, argument: str, descriptors: Sequence[int], now_s: float, *, gently: bool) -> None:
         """Fill the place.
+
+        Args:
+            argument: for its module.
+            descriptors: that it inherits.
+            now_s: monotonic.
+            gently: it isn't missed yet, so what serves meanwhile goes before.
 
         Raises:
             OSError: no process could be made.
         """
-        command, environment = python_command(self._module, argument)
+        command, environment = python_command(_START, GENTLY if gently else AT_ONCE, self._module, argument)
         self._process = subprocess.Popen(
             command,
             pass_fds=tuple(descriptors),

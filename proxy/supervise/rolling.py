@@ -55,6 +55,10 @@ class Rolling:
         """Whether somebody is still to be replaced."""
         return bool(self._todo) or self._replacing is not None
 
+    def replaces(self, slot: int) -> bool:
+        """Whether who is there, or comes, is to take over from somebody who serves."""
+        return self._replacing is not None and self._replacing[1] == slot
+
     def begin(self) -> None:
         """Replace everybody who serves now; asked for again meanwhile, the successors too."""
         successor = None if self._replacing is None else self._replacing[1]

@@ -360,7 +360,8 @@ class Supervisor:
             first=self._phase is Phase.STARTING,
         )
         try:
-            child.start(assignment.encode(), (self._life, self._lock.inherited, listener.fileno()), now_s)
+            kept = (self._life, self._lock.inherited, listener.fileno())
+            child.start(assignment.encode(), kept, now_s, gently=child is self._control or self._rolling.replaces(slot))
         except OSError as error:
             _log.error("%s can't be started: %s", child.name, error)
             child.due_at_s = now_s + 1.0

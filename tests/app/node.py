@@ -281,7 +281,7 @@ class Node:
 
     def control_pid(self) -> int:
         listed = subprocess.run(
-            ["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+            ["ps", "-e", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
         ).stdout
         for line in listed.splitlines():
             pid, parent, command = line.split(maxsplit=2)
