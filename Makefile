@@ -87,8 +87,8 @@ fuzz: $(VENV)/ready-dev  ## hostile bytes in both directions, and into every par
 	@$(BIN)/python -m fuzz --seed $(or $(SEED),0)
 
 .PHONY: soak
-soak: $(VENV)/ready-dev  ## mixed traffic while everything breaks, judged by an oracle (5 minutes; make soak MINUTES=30 SEED=…)
-	@$(BIN)/python -m soak --minutes $(or $(MINUTES),5) --seed $(or $(SEED),0)
+soak: $(VENV)/ready-dev  ## mixed traffic while everything breaks, judged by an oracle (5 minutes; make soak MINUTES=30 SEED=… TLS=1)
+	@$(BIN)/python -m soak --minutes $(or $(MINUTES),5) --seed $(or $(SEED),0) $(if $(TLS),--tls)
 
 ## House-keeping
 

@@ -1,4 +1,4 @@
-"""Run a soak: `python -m soak [--minutes M] [--seed TEXT] [--keep DIRECTORY]`.
+"""Run a soak: `python -m soak [--minutes M] [--seed TEXT] [--tls] [--keep DIRECTORY]`.
 
 Exit codes: 0 every zero is one, 1 not (each violation is told with the whole story of its request), 2 usage. The same seed draws the same traffic and
 faults; when they meet depends on the machine.
@@ -27,6 +27,7 @@ def main() -> int:
     )
     wanted.add_argument("--minutes", type=float, default=5.0, help="how long (5)")
     wanted.add_argument("--seed", default="0", help="another one draws other traffic and other faults")
+    wanted.add_argument("--tls", action="store_true", help="clients come over TLS (without it: in plain text)")
     wanted.add_argument(
         "--keep", type=Path, help="a directory for configuration, journals and logs, which must not exist yet"
     )
@@ -36,7 +37,9 @@ def main() -> int:
         directory = options.keep or Path(scratch)
         directory.mkdir(exist_ok=options.keep is None)
         print(f"seed {options.seed}, {options.minutes:g} minutes", flush=True)
-        verdict = uvloop.run(soak(directory, seed=options.seed, seconds=options.minutes * 60, progress=_say))
+        verdict = uvloop.run(
+            soak(directory, seed=options.seed, seconds=options.minutes * 60, encrypted=options.tls, progress=_say)
+        )
     tell(verdict)
     return 0 if verdict.clean else 1
 
@@ -53,6 +56,7 @@ def tell(verdict: Verdict) -> None:
         [[name, f"{count}"] for name, count in sorted(verdict.acts.items())],
     )
     show("Answers", ["", "requests"], [[name, f"{count:,}"] for name, count in verdict.requests.most_common()])
+    show("Met besides", ["", "requests"], [[name, f"{count:,}"] for name, count in sorted(verdict.met.items())])
     show("Failed, by cause", ["", "requests"], [[name, f"{count:,}"] for name, count in verdict.failures.most_common()])
     zeros = [[wrong.value, f"{sum(one.wrong is wrong for one in verdict.violations)}"] for wrong in Wrong]
     zeros += [["lost or doubled journal entries", f"{len(verdict.lost_entries)}, of {verdict.commands} commands"]]

@@ -36,6 +36,9 @@ ASKS: Final = (
     "silent",
 )
 """How a request can ask to be mistreated; its answer then never comes whole."""
+THINKS: Final = "thinks"
+"""How it can ask for nothing worse than an answer that takes `THINKS_S`."""
+THINKS_S: Final = 0.3
 
 
 class Endpoint(asyncio.Protocol):
@@ -139,6 +142,8 @@ class Endpoint(asyncio.Protocol):
         if framing == b"events":
             await self._events(fields, start, count)
             return
+        if asks == THINKS:
+            await asyncio.sleep(THINKS_S)
         self._note(
             "answer", fields, n=count, d=hashlib.blake2b(body, digest_size=8).hexdigest(), whole=asks not in ASKS
         )

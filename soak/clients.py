@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,18 @@ from soak.backend import ASKS
 from soak.reading import Line
 from soak.story import End, Seen, Sent, Story, Way, digest_of
 
-AREAS: Final = {"orders": "/orders/", "checkout": "/checkout/", "help": "/help/", "elsewhere": "/x/"}
+AREAS: Final = {
+    "orders": "/orders/",
+    "checkout": "/checkout/",
+    "basket": "/basket/",
+    "search": "/search/",
+    "help": "/help/",
+    "reports": "/reports/",
+    "elsewhere": "/x/",
+}
 ACCOUNTS: Final = tuple(f"acct-{number}" for number in range(200))
 PILOTS: Final = frozenset(ACCOUNTS[::10])
+SERVER_NAME: Final = "shop"
 _BIG_BYTES: Final = 300_000
 _THINK_S: Final = 0.02
 
@@ -30,6 +40,8 @@ class Clients:
         refused: connections that couldn't be made, with the time.
         misbehaving: the share of requests that ask to be mistreated.
         areas: where each area's paths begin.
+        kinds: what a session may be, each with its weight; None: the usual.
+        tls: how the proxy is met; None: in plain text.
     """
 
     port: int
@@ -39,6 +51,8 @@ class Clients:
     stopped: bool = False
     misbehaving: float = 0.05
     areas: Mapping[str, str] = field(default_factory=lambda: AREAS)
+    kinds: Sequence[tuple[Session, int]] | None = None
+    tls: ssl.SSLContext | None = None
     _count: int = 0
 
     async def run(self, sessions: int) -> None:
@@ -49,33 +63,62 @@ class Clients:
 
     async def _one_after_another(self, number: int) -> None:
         draw = random.Random(f"{self.seed} {number}")
-        kinds, weights = zip(*_KINDS, strict=True)
+        kinds, weights = zip(*(self.kinds or USUAL), strict=True)
         while not self.stopped:
             kind: Session = draw.choices(kinds, weights)[0]
-            try:
-                line = Line(*await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 18))
-            except OSError:
-                self.refused.append(time.monotonic())
+            if not await self.visit(kind, draw):
                 await asyncio.sleep(0.05)
-                continue
-            try:
-                await kind(self, line, draw)
-            finally:
-                line.leave()
             await asyncio.sleep(draw.random() * _THINK_S)
+
+    async def visit(self, kind: Session, draw: random.Random) -> bool:
+        """One session, on a connection of its own; gives whether that could be made."""
+        name = None if self.tls is None else SERVER_NAME
+        try:
+            opened = await asyncio.open_connection(
+                "127.0.0.1", self.port, limit=1 << 18, ssl=self.tls, server_hostname=name
+            )
+        except OSError:
+            self.refused.append(time.monotonic())
+            return False
+        line = Line(*opened)
+        try:
+            await kind(self, line, draw)
+        finally:
+            line.leave()
+        return True
 
     # -- what a session is made of
 
     def begin(
-        self, draw: random.Random, method: str, fields: str = "", body: bytes = b"", **more: object
+        self,
+        draw: random.Random,
+        method: str,
+        fields: str = "",
+        body: bytes = b"",
+        *,
+        area: str | None = None,
+        account: str | None = None,
+        **more: object,
     ) -> tuple[Story, bytes]:
-        """A story, and the head of its request."""
+        """A story, and the head of its request.
+
+        Args:
+            draw: chooses what isn't given.
+            method: of the request.
+            fields: more of them, each with its line end.
+            body: what will be sent.
+            area: None: any.
+            account: empty: none; None: any.
+            more: of `Sent`.
+        """
         self._count += 1
         identifier = f"{self.seed}-{self._count}"
-        area, account = draw.choice(tuple(self.areas)), draw.choice(ACCOUNTS)
+        area = draw.choice(tuple(self.areas)) if area is None else area
+        account = draw.choice(ACCOUNTS) if account is None else account
+        who = f"X-Account-Id: {account}\r\n" if account else ""
         sent = Sent(time.monotonic(), method, area, account, len(body), digest_of(body), **more)  # type: ignore[arg-type]  # a story's own fields
         story = self.stories[identifier] = Story(identifier, sent)
-        head = f"{method} {self.areas[area]}{identifier} HTTP/1.1\r\nHost: shop\r\nX-Account-Id: {account}\r\nX-Soak-Id: {identifier}\r\n{fields}\r\n"
+        head = f"{method} {self.areas[area]}{identifier} HTTP/1.1\r\nHost: {SERVER_NAME}\r\n{who}X-Soak-Id: {identifier}\r\n{fields}\r\n"
         if sent.asks:
             head = head.replace("\r\n\r\n", f"\r\nX-Soak-Asks: {sent.asks}\r\n\r\n")
         return story, head.encode()
@@ -132,6 +175,7 @@ async def _pipelines(clients: Clients, line: Line, draw: random.Random) -> None:
         if line.over:  # the server may close between two of them (RFC 9112 section 9.3.2): not asked again here
             story.seen = Seen(time.monotonic(), End.LEFT)
         else:
+            story.sent.turn_s = time.monotonic()
             story.seen = await line.answer("GET")
 
 
@@ -200,7 +244,7 @@ async def _talks(clients: Clients, line: Line, draw: random.Random) -> None:
                 seen.told_id = "altered in the tunnel"
             line.left = b""
             await asyncio.sleep(draw.random() * 0.1)
-    except (ConnectionError, TimeoutError):
+    except (ConnectionError, TimeoutError, ssl.SSLError):
         seen.end = End.CUT
     seen.at_s = time.monotonic()
     story.seen = seen
@@ -218,7 +262,7 @@ async def _listens(clients: Clients, line: Line, draw: random.Random) -> None:
     story.seen = await line.answer("GET")
 
 
-_KINDS: Final[Sequence[tuple[Session, int]]] = (
+USUAL: Final[Sequence[tuple[Session, int]]] = (
     (_asks, 40),
     (_writes, 25),
     (_pipelines, 8),

@@ -63,6 +63,7 @@ class Situation:
         pilots: accounts that have new in areas with a flag.
         rolled_back: scopes of the rollbacks that stand.
         frozen: areas whose writes are stopped.
+        falls_back: areas in which legacy may answer a read that new can't.
     """
 
     shares_bp: Mapping[str, int]
@@ -70,17 +71,30 @@ class Situation:
     pilots: frozenset[str]
     rolled_back: frozenset[Scope] = frozenset()
     frozen: frozenset[str] = frozenset()
+    falls_back: frozenset[str] = frozenset()
 
-    def system(self, area: str, account: str) -> str:
-        """`legacy` or `new`."""
+    def system(self, area: str, account: str, *, visitor: str = "", pinned: str = "") -> str:
+        """`legacy` or `new`.
+
+        Args:
+            area: of the request.
+            account: empty: none.
+            visitor: stands in for an account where a share decides; empty: none.
+            pinned: the system where the client began; it holds against a share, and only between its ends.
+        """
         for in_area, segment in self.rolled_back:
             if in_area in {"", area} and (not segment or account in self.pilots):
                 return "legacy"
         if area in self.fixed:
             return self.fixed[area]
-        if account in self.pilots or bucket_bp(area, account) < self.shares_bp[area]:
+        if account in self.pilots:
             return "new"
-        return "legacy"
+        whose, share_bp = account or visitor, self.shares_bp[area]
+        if not whose:
+            return "legacy"
+        if pinned and 0 < share_bp < 10_000:
+            return pinned
+        return "new" if bucket_bp(area, whose) < share_bp else "legacy"
 
     def holds_up(self, area: str, method: str) -> bool:
         """Whether a freeze answers it with 503."""

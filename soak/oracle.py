@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import Final
 
+from soak.backend import ASKS
+from soak.drilled import NEVER_SENT, Drilled
 from soak.expected import History
+from soak.pressure import BUSY_FAULT, CAPPED_FAULT, Pressure
 from soak.story import ONCE, SAFE, End, Story, Way
 
 
@@ -23,6 +26,13 @@ class Wrong(StrEnum):
     INVENTED = "answered by nobody"
     UNFROZEN = "written in a freeze"
     FROZEN = "frozen without a freeze"
+    PIN = "taken from where it was pinned"
+    FELL = "fell back without need, or untold"
+    MISTOLD = "told of another system than answered"
+    DRILLED = "met a drill outside of it, or passed it"
+    REFUSED = "capped or refused as busy without need"
+    UNTOLD = "refused, and not told when to come again"
+    WAITED = "waited longer than its queue lets"
     UNEXPLAINED = "failed without a cause"
 
 
@@ -37,24 +47,41 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A time in which requests may fail, and which of them: `lasting` alone (WebSockets, event streams), or all."""
+    """A time in which requests may fail, and which of them: `lasting` alone (WebSockets, event streams), or all.
+
+    `system`: the backend that may be unreachable meanwhile; empty: neither.
+    """
 
     name: str
     since_s: float
     until_s: float
     lasting_only: bool = False
+    system: str = ""
 
 
 @dataclass(slots=True)
 class Oracle:
-    """What the judgement rests on."""
+    """What the judgement rests on.
+
+    Attributes:
+        drills: by their id.
+        pressure: who asked too much; None: nobody is capped, and nobody waits.
+    """
 
     history: History
     causes: list[Cause] = field(default_factory=list)
+    drills: dict[str, Drilled] = field(default_factory=dict)
+    pressure: Pressure | None = None
 
     def judge(self, story: Story) -> list[Violation]:
         """Every rule that a story breaks."""
-        found = [*self._of_arrivals(story), *self._of_answer(story), *self._of_freezes(story)]
+        found = [
+            *self._of_arrivals(story),
+            *self._of_answer(story),
+            *self._of_freezes(story),
+            *self._of_drills(story),
+            *self._of_refusals(story),
+        ]
         if not found and failed(story) and not self._caused(story):
             found.append((Wrong.UNEXPLAINED, "nothing was broken at that time"))
         return [Violation(wrong, why, story) for wrong, why in found]
@@ -69,10 +96,11 @@ class Oracle:
             yield Wrong.DOUBLED, f"arrived {len(story.arrivals)} times"
         for one in story.arrivals:
             until_s = one.at_s if story.seen is None else min(one.at_s, story.seen.at_s)
-            situations = self.history.during(sent.at_s, until_s)
-            right = {situation.system(sent.area, sent.account) for situation in situations}
-            if one.backend not in right:
-                yield Wrong.SYSTEM, f"arrived at {one.backend}, belongs to {' or '.join(sorted(right))}"
+            right = self._right(story, until_s)
+            if one.backend not in right and not self._may_fall_back(story, right, until_s):
+                unpinned = sent.pinned and one.backend in self._right(story, until_s, pinned="")
+                told = f"arrived at {one.backend}, belongs to {' or '.join(sorted(right))}"
+                yield (Wrong.PIN if unpinned else Wrong.SYSTEM), told
             if one.whole and not sent.whole:
                 yield Wrong.TRUNCATED, "its body was cut, and looked whole at the backend"
             elif one.whole and (one.body_bytes, one.digest) != (sent.body_bytes, sent.digest):
@@ -86,6 +114,13 @@ class Oracle:
             yield Wrong.MIXED_UP, f"the answer is to {seen.told_id or 'nobody'}"
             return
         answers = [one for one in story.arrivals if one.answered]
+        if seen.decided and seen.answered_by not in {"", seen.decided[0]}:
+            yield Wrong.MISTOLD, f"{seen.answered_by} answered, {seen.decided[0]} is told of"
+        right = self._right(story, seen.at_s)
+        if seen.reason == "fallback" and not self._may_fall_back(story, right, seen.at_s):
+            yield Wrong.FELL, "new could be reached, or it is no read, or its area doesn't want that"
+        elif seen.reason and seen.reason != "fallback" and seen.answered_by == "legacy" and right == {"new"}:
+            yield Wrong.FELL, f"legacy answered in place of new, and that is told as {seen.reason}"
         if not answers:
             yield Wrong.INVENTED, "no backend answered"
         elif sent.method == "HEAD" or sent.way is Way.WEBSOCKET:
@@ -107,16 +142,69 @@ class Oracle:
         if all(held) and any(one.whole for one in story.arrivals):
             yield Wrong.UNFROZEN, "its area was frozen all the time"
 
+    def _of_drills(self, story: Story) -> Iterator[tuple[Wrong, str]]:
+        name = "" if story.seen is None else story.seen.drill
+        if name:
+            one = self.drills.get(name)
+            if one is None or not one.may_hit(story, self.history):
+                yield Wrong.DRILLED, f"it says that it met {name}, and doesn't belong to it"
+            elif one.kind in NEVER_SENT and any(arrival.backend == "new" for arrival in story.arrivals):
+                yield Wrong.DRILLED, f"it met {name} ({one.kind}), and arrived all the same"
+        elif story.seen is not None and story.seen.own.endswith("-drilled"):
+            yield Wrong.DRILLED, "it met a drill that isn't named"
+        for one in self.drills.values():
+            if any(one.must_have_stopped(story, arrival) for arrival in story.arrivals):
+                yield Wrong.DRILLED, f"it arrived, as if {one.id} ({one.kind}) weren't on"
+
+    def _of_refusals(self, story: Story) -> Iterator[tuple[Wrong, str]]:
+        seen, sent = story.seen, story.sent
+        if seen is None or not seen.own or seen.status not in _COME_AGAIN or seen.own.endswith("-drilled"):
+            return
+        if not seen.retry_after.isdecimal() or not int(seen.retry_after):
+            yield Wrong.UNTOLD, f"Retry-After is {seen.retry_after!r}"
+        if self.pressure is None:
+            return
+        if seen.own == CAPPED_FAULT and not self.pressure.may_be_capped(story):
+            yield Wrong.REFUSED, "its account had not asked for so much"
+        if seen.own == BUSY_FAULT:
+            if not self.pressure.may_be_full(sent.began_s, seen.at_s):
+                yield Wrong.REFUSED, "there was a place for it"
+            if seen.at_s - sent.began_s > self.pressure.bounds.wait_s + _LATE_S:
+                yield Wrong.WAITED, f"{seen.at_s - sent.began_s:.2f} s, of {self.pressure.bounds.wait_s:g} s"
+
+    def _right(self, story: Story, until_s: float, *, pinned: str | None = None) -> set[str]:
+        sent = story.sent
+        pinned = sent.pinned if pinned is None else pinned
+        during = self.history.during(sent.at_s, until_s)
+        return {one.system(sent.area, sent.account, visitor=sent.visitor, pinned=pinned) for one in during}
+
+    def _may_fall_back(self, story: Story, right: set[str], until_s: float) -> bool:
+        """Whether legacy may answer in place of new: a read, in an area that wants it, while new can't be reached or seems so."""
+        sent = story.sent
+        if "new" not in right or sent.method not in SAFE or sent.way is Way.WEBSOCKET:
+            return False
+        if not any(sent.area in one.falls_back for one in self.history.during(sent.at_s, until_s)):
+            return False
+        if any(one.kind == "refused" and one.may_hit(story, self.history) for one in self.drills.values()):
+            return True
+        return any(one.system == "new" and one.since_s <= until_s and sent.at_s <= one.until_s for one in self.causes)
+
     def _caused(self, story: Story) -> bool:
         return bool(self.cause(story))
 
     def _causes(self, story: Story) -> Iterator[str]:
         seen = story.seen
         assert seen is not None
-        if story.sent.asks:
+        if story.sent.asks in ASKS:
             yield f"asked for: {story.sent.asks}"
         if seen.own.endswith("-frozen"):
             yield "freeze"
+        if seen.drill in self.drills:
+            yield f"drill: {self.drills[seen.drill].kind}"
+        if self.pressure is not None and seen.own == CAPPED_FAULT:
+            yield "rate cap"
+        if self.pressure is not None and seen.own == BUSY_FAULT:
+            yield "no place, and the queue full or too long"
         lasts = story.sent.way is not Way.PLAIN
         for cause in self.causes:
             if cause.since_s <= seen.at_s and story.sent.at_s <= cause.until_s and (lasts or not cause.lasting_only):
@@ -124,6 +212,9 @@ class Oracle:
 
 
 _FAILED: Final = frozenset({End.CUT, End.NONE})
+_COME_AGAIN: Final = frozenset({429, 503})
+_LATE_S: Final = 3.0
+"""By which a busy machine may be late with an answer; all waits of the configuration but one are shorter, and that is no wait for a place."""
 
 
 def failed(story: Story) -> bool:

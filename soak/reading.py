@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 import time
 from typing import Final
 
@@ -33,7 +34,7 @@ class Line:
             self.writer.write(data)
             async with asyncio.timeout(PATIENCE_S):
                 await self.writer.drain()
-        except (ConnectionError, RuntimeError):
+        except (ConnectionError, RuntimeError, ssl.SSLError):
             pass
 
     async def receive(self, most: int = _PIECE) -> bytes:
@@ -78,8 +79,7 @@ class Line:
                 event = parser.next_event()
                 if isinstance(event, h11.Response | h11.InformationalResponse):
                     seen.status = event.status_code
-                    told = {bytes(name): bytes(value).decode("latin-1") for name, value in event.headers}
-                    seen.told_id, seen.own = told.get(b"x-soak-id", ""), told.get(b"x-strangler-error", "")
+                    told = _read(seen, event)
                     if isinstance(event, h11.Response):
                         self.over = told.get(b"connection", "").lower() == "close"
                         seen.end = End.CUT
@@ -103,7 +103,7 @@ class Line:
                     parser.receive_data(await self.receive(piece))
                 else:
                     break
-        except (h11.RemoteProtocolError, ConnectionError):
+        except (h11.RemoteProtocolError, ConnectionError, ssl.SSLError):
             pass
         except TimeoutError:
             seen.own = "timeout of the client"
@@ -120,3 +120,15 @@ class Line:
             self.writer.transport.abort()
         else:
             self.writer.close()
+
+
+def _read(seen: Seen, head: h11.Response | h11.InformationalResponse) -> dict[bytes, str]:
+    """Note what a head says; gives its fields, the last of each name."""
+    pairs = [(bytes(name), bytes(value).decode("latin-1")) for name, value in head.headers]
+    told = dict(pairs)
+    seen.told_id, seen.answered_by = told.get(b"x-soak-id", ""), told.get(b"x-soak-backend", "")
+    seen.own = told.get(b"x-strangler-error", "")
+    seen.decided = tuple(told[b"x-strangler"].split("; ")) if b"x-strangler" in told else ()
+    seen.drill, seen.retry_after = told.get(b"x-strangler-drill", ""), told.get(b"retry-after", "")
+    seen.cookies = tuple(value.partition(";")[0] for name, value in pairs if name == b"set-cookie")
+    return told

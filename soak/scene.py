@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
+import secrets
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -15,55 +18,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import trustme
 
 from bench.node import LOOPBACK, free_port
-from soak.clients import PILOTS
-from soak.expected import Situation
+from soak.clients import PILOTS, SERVER_NAME
+from soak.configuration import FIRST, FLAG, ROUTES, TLS, WORKERS
 
-WORKERS: Final = 2
-BACKEND_TIMEOUT_S: Final = 4.0
-DRAIN_S: Final = 2.0
-"""In which a rollback ends WebSockets and event streams."""
 _PATIENCE_S: Final = 60.0
-
-_ROUTES: Final = """\
-version: 1
-backends:
-  legacy: {{url: ["http://127.0.0.1:{0}", "http://127.0.0.1:{1}"], timeout: 4s, connect: 1s, endpoints: {{slow_start: 1s}}, breaker: {{open: 250ms, open_longest: 500ms}}}}
-  new: {{url: ["http://127.0.0.1:{2}", "http://127.0.0.1:{3}"], timeout: 4s, connect: 1s, endpoints: {{slow_start: 1s}}, breaker: {{open: 250ms, open_longest: 500ms}}}}
-identity:
-  trusted_from: [127.0.0.1/32]
-  account: ["header:X-Account-Id"]
-segments:
-  pilots: {{accounts: pilots.txt}}
-areas:
-  orders:
-    routes: [{{path: "/orders/**"}}]
-  checkout:
-    routes: [{{path: "/checkout/**"}}]
-  help:
-    routes: [{{path: "/help/**", to: new}}]
-otherwise: legacy
-rollback_drain: 2s
-cache: off
-"""
-
-_FLAG: Final = """\
-flags:
-  {key}:
-    state: ENABLED
-    variants: {{new: new, legacy: legacy}}
-    defaultVariant: legacy
-    targeting:
-      if:
-        - {{in: [pilots, {{var: segments}}]}}
-        - new
-        - fractional: [[new, {new}], [legacy, {legacy}]]
-"""
-
-FIRST: Final = Situation(
-    shares_bp={"orders": 5000, "checkout": 2500}, fixed={"help": "new", "elsewhere": "legacy"}, pilots=PILOTS
-)
 
 
 @dataclass(slots=True)
@@ -113,14 +74,18 @@ class Scene:
     Attributes:
         directory: configuration, state, journals, logs.
         port: of the proxy.
-        commands: what was issued: (action, reason, exit code).
+        encrypted: clients are met over TLS.
+        commands: what was issued: (action, what no other has, exit code).
+        tls: how clients meet it; None: in plain text.
     """
 
     directory: Path
+    encrypted: bool = False
     port: int = field(default_factory=free_port)
     ops_port: int = field(default_factory=free_port)
     endpoints: list[Endpoint] = field(default_factory=list)
     commands: list[tuple[str, str, int]] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
     process: subprocess.Popen[bytes] = field(init=False)
     _client: httpx.AsyncClient = field(init=False)
 
@@ -135,7 +100,9 @@ class Scene:
             one.start()
         (self.directory / "flags").mkdir()
         (self.directory / "pilots.txt").write_text("\n".join(sorted(PILOTS)) + "\n")
-        (self.directory / "routes.yaml").write_text(_ROUTES.format(*(one.port for one in self.endpoints)))
+        (self.directory / "secret").write_text(secrets.token_hex(32) + "\n")
+        routes = ROUTES.format(*(one.port for one in self.endpoints))
+        (self.directory / "routes.yaml").write_text(routes + (self._certify() if self.encrypted else ""))
         for area, share_bp in FIRST.shares_bp.items():
             self.write_flag(area, share_bp // 100)
         self._serve()
@@ -143,6 +110,16 @@ class Scene:
         for one in self.endpoints:
             await one.listening()
         await self.settled()
+
+    def _certify(self) -> str:
+        """Make a certificate, and believe it; gives what routes.yaml says of it."""
+        authority = trustme.CA()
+        certificate = authority.issue_cert(SERVER_NAME)
+        chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+        (self.directory / "shop.pem").write_bytes(chain)
+        (self.directory / "shop.key").write_bytes(certificate.private_key_pem.bytes())
+        self.tls = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+        return TLS
 
     def _serve(self) -> None:
         with (self.directory / "proxy.log").open("ab") as output:
@@ -178,7 +155,7 @@ class Scene:
         """Replace a flag's file, as an editor does."""
         path = self.directory / "flags" / f"{area}.flagd.yaml"
         fresh = path.with_suffix(".fresh")
-        fresh.write_text(_FLAG.format(key=area, new=percent, legacy=100 - percent))
+        fresh.write_text(FLAG.format(key=area, new=percent, legacy=100 - percent))
         fresh.replace(path)
 
     # -- what it says
@@ -227,23 +204,31 @@ class Scene:
 
     async def command(self, action: str, *words: str, reason: str) -> int:
         """Run a command that is journaled under a reason of its own; gives its exit code."""
-        code = await self._run(action, *words, "--reason", reason)
+        code, _ = await self._run(action, *words, "--reason", reason)
         self.commands.append((action, reason, code))
         return code
 
+    async def asked(self, *words: str) -> tuple[int, Any]:
+        """Run a command with `--json`; gives its exit code and what it said, None where that is nothing."""
+        code, said = await self._run(*words, "--json")
+        return code, json.loads(said) if said else None
+
     async def reload(self) -> int:
         """`strangler reload`; gives its exit code."""
-        return await self._run("reload")
+        code, _ = await self._run("reload")
+        return code
 
-    async def _run(self, *words: str) -> int:
+    async def _run(self, *words: str) -> tuple[int, bytes]:
         with (self.directory / "commands.log").open("ab") as output:
             done = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "proxy", *words, "--state", str(self.state)),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
+                stdout=asyncio.subprocess.PIPE,
                 stderr=output,
             )
-            return await done.wait()
+            said, _ = await done.communicate()
+            output.write(said)
+            return done.returncode or 0, said
 
 
 def _agree(metrics: dict[str, float]) -> bool:

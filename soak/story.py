@@ -36,8 +36,11 @@ class Sent:
     """What a client sent.
 
     Attributes:
+        account: empty: none; then `visitor` is the id that the proxy gave, empty: none yet.
+        pinned: the system that gave it a pin for this area, which it has with it; empty: none.
         whole: its body was sent to its end.
         asks: how it asked the backend to misbehave; empty: not.
+        turn_s: when its turn came, on a connection where others were sent before it; 0: at once.
     """
 
     at_s: float
@@ -49,6 +52,14 @@ class Sent:
     whole: bool = True
     way: Way = Way.PLAIN
     asks: str = ""
+    visitor: str = ""
+    pinned: str = ""
+    turn_s: float = 0.0
+
+    @property
+    def began_s(self) -> float:
+        """When it could be decided at the earliest."""
+        return max(self.at_s, self.turn_s)
 
 
 @dataclass(slots=True)
@@ -74,7 +85,16 @@ class Arrival:
 
 @dataclass(slots=True)
 class Seen:
-    """What came back. `own`: the fault that an answer of the proxy's own names."""
+    """What came back.
+
+    Attributes:
+        told_id, answered_by: what the backend says of itself.
+        own: the fault that an answer of the proxy's own names.
+        decided: `X-Strangler`, as (backend, area, reason, generation); empty: it didn't say.
+        drill: `X-Strangler-Drill`.
+        retry_after: that field's text.
+        cookies: each `name=value` that it sets, without attributes.
+    """
 
     at_s: float
     end: End
@@ -83,6 +103,16 @@ class Seen:
     digest: str = ""
     told_id: str = ""
     own: str = ""
+    answered_by: str = ""
+    decided: tuple[str, ...] = ()
+    drill: str = ""
+    retry_after: str = ""
+    cookies: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why that system; empty: it didn't say."""
+        return self.decided[2] if len(self.decided) == 4 else ""
 
 
 @dataclass(slots=True)
@@ -98,7 +128,9 @@ class Story:
         """The whole story, a line for each thing that happened."""
         sent = self.sent
         asked = f", {sent.asks}" if sent.asks else ""
-        lines = [f"{self.id}: {sent.method} {sent.area} for {sent.account} ({sent.way}{asked}), at {sent.at_s:.3f}"]
+        pinned = f", pinned to {sent.pinned}" if sent.pinned else ""
+        who = sent.account or f"visitor {sent.visitor or '—'}"
+        lines = [f"{self.id}: {sent.method} {sent.area} for {who} ({sent.way}{asked}{pinned}), at {sent.at_s:.3f}"]
         lines.append(f"  sent {sent.body_bytes} B {sent.digest}{'' if sent.whole else ', cut'}")
         lines += [
             f"  arrived at {one.backend} {one.endpoint}, {one.at_s - sent.at_s:+.3f} s, {'whole' if one.whole else 'cut'}, {one.body_bytes} B {one.digest}; "
@@ -108,7 +140,8 @@ class Story:
         if self.seen is not None:
             seen = self.seen
             lines.append(
-                f"  seen {seen.at_s - sent.at_s:+.3f} s: {seen.status} {seen.end}, {seen.body_bytes} B {seen.digest}, id {seen.told_id or '—'} {seen.own}"
+                f"  seen {seen.at_s - sent.at_s:+.3f} s: {seen.status} {seen.end}, {seen.body_bytes} B {seen.digest}, id {seen.told_id or '—'} {seen.own} "
+                f"{'; '.join(seen.decided)} {seen.drill}".rstrip()
             )
         return "\n".join(lines)
 
