@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -149,6 +152,43 @@ def _crowds(row: Row, directory: Path) -> Seen:
         return on.seen(read(newcomer), newcomer)
 
 
+def _uploads(wire: Wire) -> None:
+    """Send, until nobody takes it any more."""
+    with contextlib.suppress(OSError):
+        wire.send(b"PUT /x HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n" % _BIG, bytes(_BIG))
+
+
+def _all_hold_the_most(row: Row, directory: Path) -> Seen:
+    """Every place is taken by an upload without end that its backend doesn't take; one more client comes.
+
+    That what these hold stays below what is computed from the limits is shown by tests/app/test_footprint.py, in a process of its own.
+    """
+    with stage(row, directory) as on, ExitStack() as uploads:
+        full = threading.Event()
+        uploads.callback(full.set)
+
+        def takes_nothing(wire: Wire) -> None:
+            full.wait(20)
+            wire.leave()
+
+        endpoint = on.endpoint()
+        endpoint.interrupts = takes_nothing
+        node = on.start()
+        crowd = [on.client() for _ in range(4)]
+        for one in crowd:
+            threading.Thread(target=_uploads, args=(one,), daemon=True).start()
+        eventually(lambda: node.do(lambda: node.traffic.in_flight) == 4, "all places are taken")
+        newcomer = on.client()
+        newcomer.send(BEFORE)
+        told = {read(one) for one in crowd}
+        for one in crowd:
+            one.reset()
+        endpoint.interrupts = None
+        full.set()
+        assert read(newcomer) == "200", "it waited for a place"
+        return on.seen(", ".join(told), newcomer)
+
+
 def _idle_tunnel(row: Row, directory: Path) -> Seen:
     key = b"dGhlIHNhbXBsZSBub25jZQ=="
     granted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -230,6 +270,8 @@ ROWS: Final = (
         says="connections of limits.connections_per_client", metric=_LIMIT.format("connections_per_client"), recovers=ANEW, scene=_floods),
     Row(id="flood-all", fault="more clients than places; the longest idle make room", client="200", within="`limits.connections` (half of the descriptors)", backends="1 whole", log="200",
         says="as many as limits.connections allows here", metric=_LIMIT.format("connections"), recovers=GOES_ON, scene=_crowds),
+    Row(id="uploads-all", fault="as many clients as there may be upload what a backend doesn't take; one more waits", client="504", within="`timeout` (20 s); how many, `limits.connections`", backends="nothing",
+        log="504 legacy-request-timeout", says="as many as limits.connections allows here", metric=_LIMIT.format("connections"), recovers=GOES_ON, scene=_all_hold_the_most),
     Row(id="forged-line", fault="a client writes a line of the access log into its path", client="200", backends="1 whole", log="200", recovers=GOES_ON, scene=_defends_the_log),
 )
 # fmt: on

@@ -67,6 +67,7 @@ SETTINGS: Final = {
         Setting("`limits.idle` (75 s)", limits={"idle_s": 0.3}),
         Setting("`limits.connections_per_client` (off)", limits={"connections_per_client": 2}),
         Setting("`limits.connections` (half of the descriptors)", limits={"connections": 4}),
+        Setting("`timeout` (20 s); how many, `limits.connections`", {"timeout_s": 0.3}, {"connections": 4}),
         Setting("`limits.tunnel_idle` (1 h)", limits={"tunnel_idle_s": 0.3}),
     )
 }  # fmt: skip
