@@ -49,6 +49,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("backend", "header"),
         "Lines of answers that name an inner host, where `public_origin` is set.",
     ),
+    Metric(
+        "strangler_defects_total",
+        "counter",
+        ("where",),
+        "Defects of the proxy's own in what it does four times a second, whatever the requests; standard error has the trace.",
+    ),
     Metric("strangler_refused_total", "counter", ("reason",), "Answers of the proxy's own."),
     Metric(
         "strangler_limits_reached_total", "counter", ("limit",), "Refusals and ends because of a limit, by its key."

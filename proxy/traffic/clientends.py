@@ -154,6 +154,17 @@ class ClientEnds(asyncio.Protocol):
         self.transport.write(answer)
         self._close(linger=answer != b"")
 
+    def broken(self) -> None:
+        """A defect of ours came up at its deadline, and would at each: it ends, whatever it is doing; called while the exception is handled."""
+        told = False
+        try:
+            if self._exchange is not None:
+                self._exchange.failed()
+                told = self._exchange is None  # and takes its answer along
+        finally:
+            if not told:
+                self.abandon()
+
     def _defect(self) -> None:
         """Only a defect of ours comes here: tell it, and end this connection alone."""
         exchange = self._exchange

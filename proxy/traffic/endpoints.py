@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.core.generation import Generation
     from proxy.core.model import Backend
     from proxy.core.plan import BackendSpec
+    from proxy.traffic.defects import Defects
     from proxy.traffic.exchange import Exchange
     from proxy.traffic.load import Load
     from proxy.traffic.telemetry import Telemetry
@@ -72,12 +73,15 @@ class Endpoints:
         for endpoint in self._found.values():
             endpoint.probed(tick, healthy=endpoint_name(endpoint.backend, endpoint.url) not in unhealthy)
 
-    def sweep(self, tick: int, idle_ticks: int) -> None:
+    def sweep(self, tick: int, idle_ticks: int, defects: Defects) -> None:
         """Close what has rested for too long, and look at what is minded; called once a tick."""
         for endpoint in self._found.values():
-            endpoint.close_idle(tick - idle_ticks)
-            if endpoint.minded:
-                endpoint.look(tick)
+            try:
+                endpoint.close_idle(tick - idle_ticks)
+                if endpoint.minded:
+                    endpoint.look(tick)
+            except Exception:  # noqa: BLE001  the others are looked at
+                defects.met("endpoint")
 
     def retire(self) -> None:
         """Drain them all."""

@@ -17,6 +17,7 @@ from proxy.core.websocket import SWITCHING
 from proxy.traffic.caps import Caps
 from proxy.traffic.client import ClientConnection
 from proxy.traffic.crowd import Admission, Crowd
+from proxy.traffic.defects import Defects
 from proxy.traffic.doors import Doors
 from proxy.traffic.endpoints import Endpoints
 from proxy.traffic.entrance import Terms
@@ -90,6 +91,7 @@ class Traffic(RequestIds):
         super().__init__()
         self.latch = latch
         self.telemetry = Telemetry(counters)
+        self._defects = Defects(self.telemetry)
         self._leaks = Leaks(self.telemetry)
         self._caps = Caps(self.telemetry, share_of_node)
         self.in_flight = 0
@@ -343,25 +345,32 @@ class Traffic(RequestIds):
             self._emptied.set()
 
     def _sweep(self) -> None:
-        """Once a tick: every deadline, and what is counted only now and then."""
+        """Once a tick: every deadline, and what is counted only now and then; a defect in one keeps nobody from the others."""
         self.tick = tick = self.tick + 1
         self.date_line = _date_line()
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._sweep)
+        defects = self._defects
         for client in list(self._clients):
-            client.sweep(tick)
+            try:
+                client.sweep(tick)
+            except Exception:  # noqa: BLE001  ends it alone: the deadlines of all others hold
+                defects.ends("client", client.broken)
         if self.doors.held:
-            self._clients.make_room(tick)
+            defects.guard("crowd", lambda: self._clients.make_room(tick))
         for orphan in list(self.orphans):
-            orphan.sweep(tick)
-        self._endpoints.sweep(tick, self._backend_idle_ticks)
+            try:
+                orphan.sweep(tick)
+            except Exception:  # noqa: BLE001  ends it alone: the deadlines of all others hold
+                defects.ends("orphan", orphan.failed)
+        self._endpoints.sweep(tick, self._backend_idle_ticks, defects)
         for load in self._loads.values():
-            load.sweep()
+            defects.guard("load", load.sweep)
         self._flush()
 
     def _flush(self) -> None:
         dropped = 0 if self._log is None else self._log.dropped + self._log.lost
-        self.observers.publish(self.tick)
-        self.telemetry.flush(in_flight=self.in_flight, log_dropped=dropped)
+        self._defects.guard("observers", lambda: self.observers.publish(self.tick))
+        self._defects.guard("telemetry", lambda: self.telemetry.flush(in_flight=self.in_flight, log_dropped=dropped))
 
 
 def _date_line() -> bytes:

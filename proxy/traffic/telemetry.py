@@ -186,6 +186,10 @@ class Telemetry:
             self._counters.series(f'strangler_capped_total{{area="{label(area or NO_AREA)}",cap="{cap}"}}')
         ] += 1
 
+    def defect(self, where: str) -> None:
+        """A defect of ours came up in what is done once a tick."""
+        self._cells[self._counters.series(f'strangler_defects_total{{where="{where}"}}')] += 1
+
     def drilled(self, decision: Decision, fault: str) -> None:
         """A drill's fault met a request."""
         name = "strangler_drill_faults_total"
