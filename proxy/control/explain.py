@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.control.backends import Breakers, unavailable_at
-from proxy.control.question import CannotAsk, Question, check_identity, pose
+from proxy.control.question import CannotAsk, Question, check_identity, check_pins, pose
 from proxy.core.badmessage import BadMessage
 from proxy.core.covering import LiveLatch
 from proxy.core.decision import Decision, decide
@@ -170,6 +170,7 @@ def explain(
         posed = pose(question, generation)
         decision = decide(generation, posed.head, peer_trusted=posed.peer_trusted, latch=latch, trace=listener)
         check_identity(question, decision.account, decision.region, generation)
+        notes = (*posed.notes, *check_pins(question, decision))
         sent = forward_target(decision, posed.head.target).decode("latin-1")
     except BadMessage as error:
         return replace(told, refused=f"{error.status}: {error.why}", steps=tuple(listener.steps))
@@ -187,7 +188,7 @@ def explain(
     told = replace(
         _told(told, decision), frozen=frozen, drilled=drilled, unavailable=unavailable, fallback=falls_back(decision)
     )
-    return replace(told, sent_target=sent, steps=tuple(listener.steps), notes=posed.notes)
+    return replace(told, sent_target=sent, steps=tuple(listener.steps), notes=notes)
 
 
 def _frozen(decision: Decision, freezes: tuple[LiveFreeze, ...]) -> str | None:

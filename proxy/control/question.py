@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from proxy.core.badmessage import BadMessage
+from proxy.core.decision import Decision
 from proxy.core.generation import Generation
 from proxy.core.message import RequestHead, read_request_head
 from proxy.core.model import Backend
@@ -192,6 +193,20 @@ def check_identity(question: Question, account: str | None, region: str | None, 
             )
 
 
+def check_pins(question: Question, decision: Decision) -> tuple[str, ...]:
+    """Make sure that pins which were supposed could hold at all; what is to be said where they weren't looked at.
+
+    Raises:
+        CannotAsk: nobody asks who has a place on a ramp, and a pin holds against nothing else.
+    """
+    if not question.pins or decision.pinning is not None:
+        return ()
+    if decision.account is None and decision.visitor is None:
+        who = "--account ACCOUNT" if decision.generation.visitors is None else "--account ACCOUNT or --visitor ID"
+        raise CannotAsk(f"--pin: a pin holds against a share alone, and who has no account has none here; add {who}")
+    return ("--pin changes nothing here: a pin holds against a share between 0 and 100 % alone",)
+
+
 def _host(question: Question, generation: Generation) -> str:
     if question.host:
         return question.host
@@ -202,4 +217,4 @@ def _host(question: Question, generation: Generation) -> str:
     return "localhost" if origin is None else origin.partition("://")[2]
 
 
-__all__ = ["BadMessage", "CannotAsk", "Posed", "Question", "check_identity", "pose"]
+__all__ = ["BadMessage", "CannotAsk", "Posed", "Question", "check_identity", "check_pins", "pose"]

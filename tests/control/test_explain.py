@@ -263,6 +263,21 @@ def test_a_pin_that_is_supposed_is_a_step_and_decides() -> None:
     assert asked(kept(1), account="acme").steps[-1].result == "none"
 
 
+def test_a_pin_of_somebody_who_has_no_place_on_a_ramp_is_refused_with_the_remedy() -> None:
+    pins = (("orders", Backend.NEW),)
+    with pytest.raises(CannotAsk, match="add --account ACCOUNT or --visitor ID"):
+        asked(kept(50), pins=pins)
+    assert asked(kept(50), visitor="v1", pins=pins).steps[-1].what == "pin of orders"
+    assert asked(kept(50), account="acme", pins=pins).notes == asked(kept(50), account="acme").notes
+
+
+def test_a_pin_that_is_not_looked_at_is_told() -> None:
+    pins = (("orders", Backend.NEW),)
+    for share in (0, 100):
+        assert asked(kept(share), account="acme", pins=pins).notes[-1].startswith("--pin changes nothing here")
+    assert asked(kept(50), "/accounts/7", account="acme", pins=pins).notes[-1].startswith("--pin changes nothing here")
+
+
 def test_a_visitor_is_asked_for_by_id() -> None:
     told = asked(kept(50), visitor="v1")
     assert (told.visitor, told.account, told.reason) == ("v1", None, "share")
