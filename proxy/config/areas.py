@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proxy.config.drafts import AreaDraft, Mentioned, RouteDraft
+from proxy.config.effect import tell_of_area, tell_of_patience
 from proxy.config.kinds import Fields, Key
 from proxy.config.limits import AREA_BODY
 from proxy.config.names import check_header, check_method, is_token, place
@@ -81,6 +82,8 @@ def _area(name: Scalar, fields: Fields, file: str, report: Report) -> AreaDraft:
             told = f"{quoted(route.record.id)} is the name of the route in line {first.mark.line} too; give it an id"
             report.tell("duplicate-route", route.mark, route.where, told)
         routes.append(route)
+    tell_of_patience(fields, AREA_TIMEOUT, AREA_TOTAL, report)
+    tell_of_area(fields, record, routes, report)
     return AreaDraft(
         record=record,
         mark=name,
@@ -124,6 +127,7 @@ def _route(area: Area, number: int, fields: Fields, file: str, report: Report) -
         rewrite_new=_rewrite(rewrite, REWRITE_NEW, pattern, report),
         patience=draft_patience(fields, ROUTE_TIMEOUT, ROUTE_TOTAL),
     )
+    tell_of_patience(fields, ROUTE_TIMEOUT, ROUTE_TOTAL, report)
     return RouteDraft(
         record=record,
         mark=fields.mark,

@@ -13,6 +13,7 @@ import msgspec
 
 from proxy.config.breaking import BREAKER_KEY, draft_breaker
 from proxy.config.drafts import BackendDraft, HeaderDraft
+from proxy.config.effect import tell_of_backend
 from proxy.config.endpoints import ENDPOINTS_KEY, draft_care, draft_probe
 from proxy.config.fieldshapes import ANSWER_HEADERS_REMOVE, ANSWER_HEADERS_SET, HEADERS_REMOVE, HEADERS_SET
 from proxy.config.fileset import ENVIRONMENT, normal_name
@@ -95,6 +96,7 @@ def _draft(name: Backend, fields: Fields, file: str, report: Report) -> BackendD
     if written_tls is not None and spec.urls and not any(url.startswith("https:") for url in spec.urls):
         told = "no url of this backend begins with https://, so this does nothing; change the url, or leave it out"
         report.tell("unused-tls", fields.node(TLS), fields.at(TLS), told)
+    tell_of_backend(fields, spec, report)
     return BackendDraft(spec=spec, headers=headers_set, answer_headers=told_set, tls=tls)
 
 

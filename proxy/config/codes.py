@@ -93,6 +93,7 @@ CODES: Final[dict[str, Code]] = {
     "retired-legacy": Code("a route of a retired area is fixed to legacy"),
     "retired-under-rollback": Code("a reload that would retire an area under a rollback"),
     "shared-cache": Code("answers that depend on the account, and nothing said to shared caches in front", warns=True),
+    "no-effect": Code("a setting that changes nothing where it stands", warns=True),
     "bad-path": Code("a path pattern that can't be read"),
     "bad-regex": Code("an expression that RE2 refuses"),
     "bad-host": Code("a host that is none"),

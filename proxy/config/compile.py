@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from proxy.config.cache import Cache
 from proxy.config.caching import by_account, warn_of_caches
 from proxy.config.credentials import tell_expiring
+from proxy.config.effect import tell_of_pin
 from proxy.config.fileset import FLAG_FILES, FileSet
 from proxy.config.flagfile import FlagDraft, read_flag_file
 from proxy.config.problems import Complaint, errors, nearest, ordered, quoted
@@ -136,6 +137,7 @@ class _Flags:
             reports(files.flags).tell("no-flags", None, "", f"{told}, and every area that asks a flag is legacy's")
         written = {area.record.flag for area in structure.areas}
         self._warn_of_caches()
+        self._warn_of_pins()
         for key, flag in self.by_key.items():
             if key in needed:
                 self._check_used(flag, needed[key])
@@ -155,6 +157,13 @@ class _Flags:
                 undecided.append(area)
         if undecided:
             warn_of_caches(undecided, self._reports(undecided[0].record.place.rsplit(":", 2)[0]))
+
+    def _warn_of_pins(self) -> None:
+        for area in self._structure.areas if self._structure.settings is not None else ():
+            if area.pin is not None:
+                flag = self.by_key.get(area.record.flag)
+                report = self._reports(area.record.place.rsplit(":", 2)[0])
+                tell_of_pin(area, area.pin, None if flag is None else flag.record, self._structure.identity, report)
 
     def _read(self, files: FileSet, cache: Cache) -> None:
         directory = files.files.get(files.flags)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.config.areas import draft_areas
 from proxy.config.backends import check_origin, draft_backends
 from proxy.config.drafts import FileDraft, MainDraft, Mentioned, roster_of
+from proxy.config.effect import tell_of_names
 from proxy.config.forwarding import draft_forwarding
 from proxy.config.identity import draft_identity
 from proxy.config.kinds import Fields
@@ -119,6 +120,8 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
     keys = signing.each(SIGNING_KEYS) if signing is not None else ()
     if identity.visitors_s is not None and signing is None and written is not None:
         tell_unsigned(written.node(VISITORS), written.at(VISITORS), "the ids of visitors", report)
+    backends = draft_backends(fields[BACKENDS_KEY], name, report)
+    tell_of_names(fields, backends, report)
     return MainDraft(
         otherwise=Backend(fields[OTHERWISE] or Backend.LEGACY),
         public_origin=check_origin(origin, "public_origin", report) if origin is not None else None,
@@ -134,7 +137,7 @@ def _draft_main(fields: Fields, name: str, report: Report) -> MainDraft:
         rated=rated(fields[RATE_KEY]),
         cookies_legacy=legacy,
         cookies_new=new,
-        backends=draft_backends(fields[BACKENDS_KEY], name, report),
+        backends=backends,
         listener=draft_listener(fields[LISTENER_KEY], report),
         error_pages=draft_error_pages(fields.each(ERROR_PAGES_KEY), fields.at(ERROR_PAGES_KEY)),
         identity=identity,

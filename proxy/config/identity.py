@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.drafts import Mentioned
+from proxy.config.effect import tell_of_visitors
 from proxy.config.names import FRAMING_HEADERS, check_header, is_token, place
 from proxy.config.nodes import Scalar
 from proxy.config.problems import Report, nearest, quoted
@@ -44,6 +45,7 @@ def draft_identity(fields: Fields, file: str, report: Report) -> tuple[Identity,
     identity = Identity(
         trusted_from=trusted, account=found["account"], region=found["region"], visitors_s=draft_visitors(fields)
     )
+    tell_of_visitors(fields, identity, report)
     return identity, tuple(attributes)
 
 

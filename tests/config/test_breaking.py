@@ -59,7 +59,7 @@ def test_a_queue_is_as_it_is_written_and_by_default_otherwise(written: str, care
         ("breaker: {trials: 0}", "bad-number"),
         ("breaker: {opne: 1s}", "unknown-key"),
         ("queue: off", "wrong-kind"),
-        ("queue: {wait: off}", "bad-duration"),
+        ("max_in_flight: 9, queue: {wait: off}", "bad-duration"),
     ],
 )
 def test_anything_else_is_told(written: str, code: str) -> None:

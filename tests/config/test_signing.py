@@ -69,7 +69,7 @@ def test_keys_alone_are_no_mistake_and_give_nobody_a_cookie() -> None:
 
 
 def test_pins_need_a_key_too_wherever_their_area_stands() -> None:
-    areas = "areas:\n  more:\n    cache: off\n    pin: 30m\n    routes: [{path: /more, to: legacy}]\n"
+    areas = "areas:\n  more:\n    cache: off\n    pin: 30m\n    flag: orders\n    routes: [{path: /more}]\n"
     over = {"routes.yaml": "include: more.yaml\n", "more.yaml": areas}
     compiled = compile_files(FileSet.of(base.contents(over)))
     assert [str(one) for one in compiled.complaints] == [
