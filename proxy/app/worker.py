@@ -27,6 +27,7 @@ from proxy.supervise.heeded import name_watch, probe_watch
 from proxy.supervise.latchwatch import LatchWatch
 from proxy.supervise.mapped import map_page
 from proxy.supervise.saying import Saying
+from proxy.supervise.ticking import look_at
 from proxy.traffic.drilling import Drilling
 from proxy.traffic.log import AccessLog
 from proxy.traffic.server import Traffic
@@ -128,7 +129,10 @@ async def work(assignment: Assignment) -> None:
     try:
         with ending(assignment.life) as end:
             async with asyncio.TaskGroup() as tasks:
-                following = [tasks.create_task(one.run()) for one in (follower, watch, freezes, drills, probes, names)]
+                following = [
+                    tasks.create_task(look_at(watch, freezes, drills)),
+                    *(tasks.create_task(one.run()) for one in (follower, probes, names)),
+                ]
                 await either(adopted, end)
                 await either(watch.settled, end)  # or what isn't covered would go to legacy for a moment
                 if traffic is not None:
@@ -139,6 +143,7 @@ async def work(assignment: Assignment) -> None:
                 for task in following:
                     task.cancel()
     finally:
+        watch.close()
         if log is not None:
             log.close()
 

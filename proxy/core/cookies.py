@@ -18,31 +18,45 @@ _MOST_KEPT: Final = (
 )
 
 
-class Crumb:
-    """What stands between two semicolons of a Cookie field: the cookie's name, and all of it as it came."""
+class Crumbs:
+    """What stands between the semicolons of Cookie fields: all of it as it came, and beside it the cookies' names.
 
-    __slots__ = ("name", "text")
+    Two lists, because an object for each would cost more than cutting it.
+    """
 
-    def __init__(self, text: str) -> None:
-        self.name = _trimmed(text.partition("=")[0])
-        self.text = text
+    __slots__ = ("has_commas", "names", "texts")
+
+    def __init__(self, texts: list[str], *, has_commas: bool) -> None:
+        self.texts = texts
+        self.names = [_name_of(text) for text in texts]
+        self.has_commas = has_commas
 
 
-def crumbs_of(head: RequestHead) -> list[Crumb]:
+def crumbs_of(head: RequestHead) -> Crumbs:
     """A request's cookies; cut once, for account, visitor, pin and what is kept apart ask one after the other."""
     crumbs = head.crumbs
     if crumbs is None:
-        crumbs = []
-        for value in head.all(b"cookie"):
-            crumbs += cut(value)
-        if len(crumbs) <= _MOST_KEPT:
+        values = head.all(b"cookie")
+        crumbs = cut(values[0]) if len(values) == 1 else _cut_all(values)
+        if len(crumbs.texts) <= _MOST_KEPT:
             head.crumbs = crumbs
     return crumbs
 
 
-def cut(value: bytes) -> list[Crumb]:
+def cut(value: bytes) -> Crumbs:
     """What one Cookie field consists of."""
-    return [Crumb(text) for text in value.decode("latin-1").split(";")]
+    text = value.decode("latin-1")
+    return Crumbs(text.split(";"), has_commas="," in text)
+
+
+def _cut_all(values: Iterable[bytes]) -> Crumbs:
+    texts: list[str] = []
+    has_commas = False
+    for value in values:
+        one = value.decode("latin-1")
+        texts += one.split(";")
+        has_commas = has_commas or "," in one
+    return Crumbs(texts, has_commas=has_commas)
 
 
 def cookie_values(head: RequestHead, name: str) -> list[bytes]:
@@ -57,28 +71,29 @@ def cookie_texts(head: RequestHead, name: str) -> list[str]:
         head: the request's.
         name: the cookie's, its octets as Latin-1: compiled, text is searched and cut at a fifth of what bytes cost.
     """
-    values: list[str] = []
-    for crumb in crumbs_of(head):
-        if crumb.name == name:
-            value = _trimmed(crumb.text.partition("=")[2])
-            quoted = len(value) > 1 and value.startswith('"') and value.endswith('"')
-            values.append(value[1:-1] if quoted else value)
-    return values
+    crumbs = crumbs_of(head)
+    names = crumbs.names
+    if name not in names:
+        return []
+    return [_value_of(crumbs.texts[i]) for i in range(len(names)) if names[i] == name]
 
 
-def without_cookies(crumbs: Iterable[Crumb], names: frozenset[str]) -> str | None:
-    """What is left of a Cookie field without the cookies of these names; None when it has none of them.
+def without_cookies(crumbs: Crumbs, names: frozenset[str]) -> str | None:
+    """What is left of Cookie fields without the cookies of these names; None when they have none of them.
 
     A comma separates cookies too: to readers of RFC 2965 it does, and a name that is kept apart must not pass behind one. A
     comma inside such a cookie's value goes with it: left behind, it would join the cookie before.
     """
+    if not crumbs.has_commas and names.isdisjoint(crumbs.names):
+        return None
     kept: list[str] = []
     found = False
-    for crumb in crumbs:
-        if crumb.name in names:
+    for i in range(len(crumbs.texts)):
+        text = crumbs.texts[i]
+        if crumbs.names[i] in names:
             found = True
-        elif "," in crumb.text:
-            first, *others = crumb.text.split(",")
+        elif crumbs.has_commas and "," in text:
+            first, *others = text.split(",")
             if _name_of(first) in names:
                 found = True
             else:
@@ -86,18 +101,24 @@ def without_cookies(crumbs: Iterable[Crumb], names: frozenset[str]) -> str | Non
                 found = found or len(passing) < len(others)
                 kept.append(",".join([first, *passing]))
         else:
-            kept.append(crumb.text)
+            kept.append(text)
     return ";".join(kept).strip(_BLANKS) if found else None
 
 
-def _name_of(crumb: str) -> str:
-    return _trimmed(crumb.partition("=")[0])
+def _name_of(text: str) -> str:
+    at = text.find("=")
+    start = 1 if text.startswith(" ") else 0  # most have one in front
+    return _trimmed(text[start:] if at < 0 else text[start:at])
+
+
+def _value_of(text: str) -> str:
+    at = text.find("=")
+    value = "" if at < 0 else _trimmed(text[at + 1 :])
+    return value[1:-1] if len(value) > 1 and value.startswith('"') and value.endswith('"') else value
 
 
 def _trimmed(text: str) -> str:
-    """Without white space around it. Most pieces have one space in front, or none."""
-    text = text.removeprefix(" ")
-    return text.strip(_BLANKS) if text.startswith(" ") or text.endswith(" ") or "\t" in text else text
+    return text.strip(_BLANKS) if " " in text or "\t" in text else text
 
 
 def octets_as_text(name: str) -> str:

@@ -18,7 +18,7 @@ from proxy.core.framing import NO_BODY, announces_body, answer_body, request_bod
 from proxy.core.limits import Limit
 
 if TYPE_CHECKING:
-    from proxy.core.cookies import Crumb
+    from proxy.core.cookies import Crumbs
 
 _V = TypeVar("_V")
 
@@ -117,7 +117,7 @@ class RequestHead(Head):
     path: bytes
     minor: int
     host: bytes  # as written, empty when an HTTP/1.0 client sent none
-    crumbs: list[Crumb] | None  # what its cookies are cut into (`proxy.core.cookies`); None until somebody asks
+    crumbs: Crumbs | None  # what its cookies are cut into (`proxy.core.cookies`); None until somebody asks
     keep_alive: bool
 
     @property

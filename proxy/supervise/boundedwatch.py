@@ -21,7 +21,6 @@ from proxy.config.regular import open_regular
 from proxy.core.bounded import Clock, Several, SeveralUnreadable, decode_several
 from proxy.supervise.latchwatch import signed
 
-POLL_S: Final = 0.02
 _TELL_EVERY: Final = 5  # looks: what is told may cost a walk over all clients
 _LONGEST_FILE_BYTES: Final = 1 << 20
 
@@ -70,6 +69,7 @@ class BoundedWatch(Generic[SeveralT, LiveT]):
         """
         self.live: tuple[LiveT, ...] = ()
         self._path = path
+        self._file_path = os.fspath(path)  # looked at fifty times a second: no objects in between
         self._boot = boot
         self._lower = lower
         self._changed = changed
@@ -83,15 +83,9 @@ class BoundedWatch(Generic[SeveralT, LiveT]):
         self._take(*self._read())
         self._tell()
 
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        while True:
-            self.look()
-            await asyncio.sleep(POLL_S)
-
     def look(self) -> None:
         """One look at everything."""
-        if self._reading is None and _signature(self._path) != self._file:
+        if self._reading is None and _signature(self._file_path) != self._file:
             self._reading = asyncio.get_running_loop().run_in_executor(None, self._read)
             self._reading.add_done_callback(self._on_read)
         self._end_what_is_over()
@@ -142,7 +136,7 @@ class BoundedWatch(Generic[SeveralT, LiveT]):
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
                 _log.error("%s can't be read; what is in force stays so for its time: %s", self._path, error.strerror)
-            return _signature(self._path), None
+            return _signature(self._file_path), None
         try:
             return signature, decode_several(text, type(self._several))
         except SeveralUnreadable as error:
@@ -150,7 +144,7 @@ class BoundedWatch(Generic[SeveralT, LiveT]):
             return signature, None
 
 
-def _signature(path: Path) -> Signature:
+def _signature(path: str) -> Signature:
     try:
         found = os.stat(path)  # noqa: PTH116 - fifty times a second
     except OSError:

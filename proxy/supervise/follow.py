@@ -22,8 +22,8 @@ from proxy.core.generation import Generation
 from proxy.core.pages import Page, Posted
 from proxy.supervise.building import Builder, PlanUnusable, dismantled
 from proxy.supervise.saying import Saying
+from proxy.supervise.ticking import POLL_S
 
-POLL_S: Final = 0.02
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 

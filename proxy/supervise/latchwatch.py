@@ -43,7 +43,6 @@ from proxy.core.pages import TextPage
 from proxy.supervise.building import Builder, PlanUnusable, dismantled
 from proxy.supervise.saying import Saying
 
-POLL_S: Final = 0.02
 _LONGEST_FILE_BYTES: Final = 1 << 20
 _WHY_CHARACTERS: Final = 300
 
@@ -83,7 +82,9 @@ class LatchWatch:
         """
         self.live: LiveLatch = NOTHING_ROLLED_BACK
         self.settled = asyncio.Event()
-        self._state = state
+        self._path = state.latch
+        self._file_path = os.fspath(self._path)  # looked at fifty times a second: no objects in between
+        self._rollback_path = os.fspath(state.rollback)
         self._page = page
         self._builder = builder
         self._saying = saying
@@ -104,26 +105,21 @@ class LatchWatch:
     def start(self) -> None:
         """Read everything, at once, and put it in force."""
         self._look_at_page()
-        self._take_file(*_read_file(self._state.latch))
+        self._take_file(*_read_file(self._path))
         self._settle()
         if not self._missing():
             self.settled.set()
 
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        try:
-            while True:
-                self.look()
-                await asyncio.sleep(POLL_S)
-        finally:
-            if self._judging is not None:
-                self._judging.cancel()
+    def close(self) -> None:
+        """Nobody looks any more."""
+        if self._judging is not None:
+            self._judging.cancel()
 
     def look(self) -> None:
         """One look at everything."""
         self._look_at_page()
-        if self._reading is None and _signature(self._state.latch) != self._file:
-            self._reading = asyncio.get_running_loop().run_in_executor(None, _read_file, self._state.latch)
+        if self._reading is None and _signature(self._file_path) != self._file:
+            self._reading = asyncio.get_running_loop().run_in_executor(None, _read_file, self._path)
             self._reading.add_done_callback(self._on_read)
         self._settle()
 
@@ -157,7 +153,7 @@ class LatchWatch:
             case str():
                 self._note_unreadable("file", found)
             case None if self._latch.epoch or self._entries:
-                _log.error("%s is gone; that lifts nothing", self._state.latch)
+                _log.error("%s is gone; that lifts nothing", self._file_path)
             case None:
                 pass
 
@@ -176,8 +172,8 @@ class LatchWatch:
             self._unreadable.pop("file", None)  # whoever wrote that epoch has moved the file out of the way
         if latch.find(Scope()) is not None:
             self._sighting = False  # that entry stands for it now
-        elif not self._sighting and os.path.lexists(self._state.rollback):
-            _log.warning("%s is there: everything is rolled back", self._state.rollback)
+        elif not self._sighting and os.path.lexists(self._rollback_path):
+            _log.warning("%s is there: everything is rolled back", self._rollback_path)
             self._sighting = True
         entries = latch.entries
         if self._sighting:
@@ -251,7 +247,7 @@ class LatchWatch:
                 await dismantled(self._judges.pop(plan))
 
 
-def _signature(path: Path) -> Signature:
+def _signature(path: str) -> Signature:
     try:
         found = os.stat(path)  # noqa: PTH116 - fifty times a second
     except FileNotFoundError:
@@ -275,7 +271,7 @@ def _read_file(path: Path) -> tuple[Signature, Latch | str | None]:
     except FileNotFoundError:
         return _ABSENT, None
     except OSError as error:
-        return _signature(path), f"{path}: {error.strerror or error}"
+        return _signature(os.fspath(path)), f"{path}: {error.strerror or error}"
     if len(text) > _LONGEST_FILE_BYTES:
         return signature, f"{path}: over {_LONGEST_FILE_BYTES} bytes"
     try:

@@ -19,6 +19,7 @@ from proxy.supervise.building import Builder
 from proxy.supervise.follow import Follower
 from proxy.supervise.latchwatch import LatchWatch
 from proxy.supervise.saying import Saying
+from proxy.supervise.ticking import look_at
 from tests.core.plans import plan, route
 from tests.waiting import until_async
 
@@ -52,7 +53,7 @@ class Worker:
         self.watch = LatchWatch(state=self.state, page=self.page, builder=builder, saying=saying)
         self.watch.start()
         follower = Follower(board=self.board, builder=builder, saying=saying, adopt=self._adopt)
-        tasks = [asyncio.create_task(one.run()) for one in (follower, self.watch)]
+        tasks = [asyncio.create_task(one) for one in (follower.run(), look_at(self.watch))]
         try:
             yield
         finally:
