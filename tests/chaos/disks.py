@@ -10,12 +10,12 @@ from typing import Final
 
 from tests.chaos.row import Row, Seen
 from tests.chaos.stage import AFTER, GOES_ON, read, stage
-from tests.chaos.whole import IN_AREA, whole
+from tests.chaos.whole import IN_AREA, standing, whole
 from tests.waiting import until
 
 
 def _broken_file(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
         client = on.client()
         on.config.edit("routes.yaml", on.config.contents["routes.yaml"].replace("routes:", "rotes:"))
         until(lambda: on.says('did you mean "routes"?'), "it is told")
@@ -55,7 +55,7 @@ def _no_file_grows(pid: int) -> Iterator[None]:
 
 
 def _disk_full(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
         client = on.client()
         with _no_file_grows(on.running.control_pid()):
             said = on.running.command("rollback", "--area", "help", "--reason", "the disk is full", code=3)
@@ -66,7 +66,9 @@ def _disk_full(row: Row, directory: Path) -> Seen:
         until(lambda: on.running.metric("strangler_latch_on_disk") == 1, "it is written")
         until(lambda: on.running.metric("strangler_journal_behind") == 0, "nothing waits any more")
         assert on.running.command("journal", "--json", "--action", "rollback").count("the disk is full") == 1
-        return on.seen(told, on.recovered(client), said=said)
+        seen = on.seen(told, on.recovered(client), said=said)
+        on.running.command("release", "--area", "help", "--reason", "there is room")
+        return seen
 
 
 def _log_disk_full(row: Row, directory: Path) -> Seen:

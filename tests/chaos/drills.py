@@ -18,7 +18,7 @@ from proxy.traffic.drilling import Drilling
 from tests.chaos.row import Row, Seen
 from tests.chaos.scripted import Behaviour, sends, well
 from tests.chaos.stage import GET, GOES_ON, POST, Stage, read, stage
-from tests.chaos.whole import IN_AREA, Whole, whole
+from tests.chaos.whole import IN_AREA, Whole, standing
 from tests.waiting import until
 
 BODY_BYTES: Final = 2000
@@ -61,24 +61,30 @@ def injected(
     return scene
 
 
-def _begins(on: Whole, for_: str) -> None:
-    on.running.command(
+def _begins(on: Whole, for_: str) -> str:
+    """Begin a drill of the area that is new's; returns its id."""
+    begun = on.running.command(
         *("drill", "help", "--fault", "status=503", "--share", "100%", "--without-account", "--for", for_),
-        *("--detach", "--reason", "game day"),
+        *("--detach", "--reason", "game day", "--json"),
     )  # fmt: skip
+    name: str = json.loads(begun)["drills"][0]["id"]
+    return name
 
 
-def _told(on: Whole, *, by: str) -> None:
+def _told(on: Whole, name: str, *, by: str) -> None:
     """The report is in the journal, once."""
-    until(lambda: '"drilled"' in on.running.command("journal", "--json"), "it is reported")
-    (event,) = on.running.command("journal", "--json", "--action", "drilled").splitlines()
-    assert json.loads(event)["by"] == by
+
+    def reports() -> list[str]:
+        lines = on.running.command("journal", "--json", "--action", "drilled").splitlines()
+        return [event["by"] for event in map(json.loads, lines) if event["after"]["id"] == name]
+
+    assert until(reports, "it is reported") == [by]
 
 
 def _control_killed(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
         client = on.client()
-        _begins(on, "3s")
+        name = _begins(on, "3s")
         former = on.running.control_pid()
         os.kill(former, signal.SIGKILL)
         client.send(IN_AREA)
@@ -92,12 +98,12 @@ def _control_killed(row: Row, directory: Path) -> Seen:
         until(over, "the end of its time")
         told.append("200")
         until(lambda: on.running.control_pid() not in {0, former} and on.running.readyz(), "control is back")
-        _told(on, by="the clock")
+        _told(on, name, by="the clock")
         return on.seen(", ".join(told), on.recovered(client))
 
 
 def _rolled_back(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
         client = on.client()
         _begins(on, "10m")
         client.send(IN_AREA)

@@ -10,17 +10,17 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tests.app.node import flag
+from tests.app.node import Node, flag
 from tests.app.test_rolling_restart import replaced, serving
 from tests.chaos.row import Row, Seen
 from tests.chaos.scripted import sends
 from tests.chaos.stage import AFTER, ANEW, GOES_ON, read
-from tests.chaos.whole import IN_AREA, Held, Whole, in_flight, whole
+from tests.chaos.whole import IN_AREA, Held, Whole, in_flight, standing
 from tests.waiting import until
 
 
 def _worker_killed(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
         held = Held()
         client = in_flight(on, held)
         os.kill(on.running.worker_pid(), signal.SIGKILL)
@@ -32,7 +32,7 @@ def _worker_killed(row: Row, directory: Path) -> Seen:
 
 
 def _worker_killed_in_an_answer(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
         client = in_flight(on, sends(b"HTTP/1.1 200 OK\r\n\r\nhalf"))
         first = client.until(b"half")
         os.kill(on.running.worker_pid(), signal.SIGKILL)
@@ -41,7 +41,7 @@ def _worker_killed_in_an_answer(row: Row, directory: Path) -> Seen:
 
 
 def _worker_hung(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
         held = Held()
         client = in_flight(on, held)
         os.kill(on.running.worker_pid(), signal.SIGSTOP)
@@ -53,11 +53,12 @@ def _worker_hung(row: Row, directory: Path) -> Seen:
         wire.send(AFTER.replace(b"/recovered", b"/help/recovered"))
         assert read(wire) == "200"
         assert ("/help/recovered", "whole") in on.legacy.arrived, "the rollback is in force from the first request on"
+        on.running.command("release", "--area", "help", "--reason", "it goes on")
         return seen
 
 
 def _control_killed(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
         client = on.client()
         former = on.running.control_pid()
         os.kill(former, signal.SIGKILL)
@@ -65,14 +66,23 @@ def _control_killed(row: Row, directory: Path) -> Seen:
         told = read(client)
         on.running.command("rollback", "--area", "help", "--reason", "nobody controls")
         until(lambda: on.running.control_pid() not in {0, former}, "it is back")
-        on.running.reloaded(on.running.readyz()["generation"] if on.running.readyz() else 1)
+        former_generation = until(lambda: on.running.readyz() and on.running.generation(), "it answers")
+        on.running.reloaded(former_generation)
         on.config.edit("flags/orders.flagd.yaml", flag(100))
-        on.running.reloaded(2)
-        return on.seen(told, on.recovered(client))
+        on.running.reloaded(former_generation + 1)
+        seen = on.seen(told, on.recovered(client))
+        on.running.command("release", "--area", "help", "--reason", "somebody controls")
+        return seen
+
+
+def said_by(former: Node, begins: int) -> str:
+    """What a node that has ended said since a moment."""
+    return "".join(former.messages[begins:])
 
 
 def _supervisor_killed(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
+        begins = len(on.running.messages)
         held = Held()
         client = in_flight(on, held)
         on.running.process.kill()
@@ -84,11 +94,12 @@ def _supervisor_killed(row: Row, directory: Path) -> Seen:
         recovers = on.recovered()
         noted = [line for line in former.log_lines if '"/x"' in line]
         on.running.log_lines[:0] = noted
-        return on.seen(told, recovers, said="".join(former.messages))
+        return on.seen(told, recovers, said=said_by(former, begins))
 
 
 def _restarted(row: Row, directory: Path) -> Seen:
-    with whole(directory) as on:
+    with standing(directory) as on:
+        begins = len(on.running.messages)
         held = Held()
         client = in_flight(on, held)
         former = on.running
@@ -101,7 +112,7 @@ def _restarted(row: Row, directory: Path) -> Seen:
         on.again()
         recovers = on.recovered()
         on.running.log_lines[:0] = [line for line in former.log_lines if '"/x"' in line]
-        return on.seen(told, recovers, said="".join(former.messages))
+        return on.seen(told, recovers, said=said_by(former, begins))
 
 
 def _connects(on: Whole) -> bool:
@@ -113,7 +124,7 @@ def _connects(on: Whole) -> bool:
 
 def _upgraded(row: Row, directory: Path) -> Seen:
     """SIGUSR2: all processes are replaced, the installed version is put to work."""
-    with whole(directory) as on:
+    with standing(directory) as on:
         held = Held()
         client = in_flight(on, held)
         former = serving(on.running)
@@ -127,7 +138,7 @@ def _upgraded(row: Row, directory: Path) -> Seen:
 
 def _control_hung(row: Row, directory: Path) -> Seen:
     """A command that nobody answers: control is stopped, not dead."""
-    with whole(directory) as on:
+    with standing(directory) as on:
         control = on.running.control_pid()
         os.kill(control, signal.SIGSTOP)
         try:
@@ -145,7 +156,9 @@ def _control_hung(row: Row, directory: Path) -> Seen:
             os.kill(control, signal.SIGCONT)
         until(lambda: on.running.readyz() is not None, "it goes on")
         assert on.running.command("journal", "--json", "--action", "rollback").count("nobody answers") == 1
-        return on.seen(told, on.recovered(client), said=done.stdout + done.stderr)
+        seen = on.seen(told, on.recovered(client), said=done.stdout + done.stderr)
+        on.running.command("release", "--area", "help", "--reason", "it answers")
+        return seen
 
 
 # fmt: off

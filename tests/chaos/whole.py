@@ -33,9 +33,27 @@ class Whole:
         self._arguments = arguments
         self.running = self._start()
         self._where = urlsplit(self.running.url)
+        self._begin()
+
+    def _begin(self) -> None:
+        """What is told and counted from here on belongs to the scene that is played."""
         self._messages_before = len(self.running.messages)
         self._counted_before = self._counts()
         self._counted: set[str] = set()
+
+    def lend(self) -> None:
+        """Forget what former scenes left, so that another one can be played."""
+        for one in (self.legacy, self.new):
+            one.behave = well
+        wire = self.client()
+        wire.send(AFTER.replace(b"/recovered", b"/between"))
+        assert read(wire) == "200"
+        eventually(lambda: any("/between" in line for line in self.running.log_lines), "the last line of all before")
+        wire.sock.close()
+        self.running.log_lines.clear()
+        for one in (self.legacy, self.new):
+            one.arrived.clear()
+        self._begin()
 
     def _start(self, *arguments: str) -> Node:
         running = Node(self.config, self.state, "--drain", "10", *(arguments or self._arguments))
@@ -51,6 +69,7 @@ class Whole:
     def again(self) -> None:
         """Start it once more, where it was."""
         self.running = self._start("--listen", f"{self._where.hostname}:{self._where.port}", *self._arguments)
+        self._messages_before = len(self.running.messages)
 
     def client(self) -> Wire:
         assert self._where.hostname is not None
@@ -110,6 +129,31 @@ def whole(directory: Path, *arguments: str) -> Iterator[Whole]:
         yield one
     finally:
         one.close()
+
+
+_standing: list[Whole] = []
+
+
+@contextmanager
+def standing(directory: Path) -> Iterator[Whole]:
+    """A proxy that outlives the scene, for the next one; not if the scene fails. `end_standing` ends it."""
+    if _standing:
+        on = _standing.pop()
+        on.lend()
+    else:
+        on = Whole(directory)
+    try:
+        yield on
+    except BaseException:
+        on.close()
+        raise
+    _standing.append(on)
+
+
+def end_standing() -> None:
+    """End the proxy that stands, if there is one."""
+    while _standing:
+        _standing.pop().close()
 
 
 class Held:
