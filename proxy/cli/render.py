@@ -206,7 +206,7 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
                 str(one["max_in_flight"] or "any"),
                 str(one["waiting"]),
                 str(one["no_place"]),
-                _breakers(one["breakers"]),
+                breaker_told(one["breakers"], one["half_open_s"]),
             )
             for one in report["backends"]
         ],
@@ -263,9 +263,10 @@ def _beliefs(held_off: dict[str, str]) -> str:
     return ", ".join(f"{why} (worker {slot})" for slot, why in held_off.items()) or "sound"
 
 
-def _breakers(states: dict[str, str]) -> str:
-    """The state of the breaker on workers where it isn't closed."""
-    said = (f"{state.replace('_', ' ')} (worker {slot})" for slot, state in states.items())
+def breaker_told(states: dict[str, str], half_open_s: dict[str, int]) -> str:
+    """The state of the breaker on workers where it isn't closed; one that is half open waits for requests, however long none comes."""
+    waits = {slot: f" for {seconds} s, until requests prove it" for slot, seconds in half_open_s.items()}
+    said = (f"{state.replace('_', ' ')}{waits.get(slot, '')} (worker {slot})" for slot, state in states.items())
     return ", ".join(said) or "closed"
 
 

@@ -17,6 +17,9 @@ _LOAD: Final = re.compile(
 Breakers = Mapping[str, Mapping[int, str]]
 """By backend and worker slot the state of breakers that aren't closed."""
 
+HalfOpen = Mapping[str, Mapping[int, int]]
+"""By backend and worker slot: for how many whole seconds a breaker has been half open."""
+
 
 class BackendLine(msgspec.Struct, frozen=True, kw_only=True):
     """One of the two systems.
@@ -28,6 +31,7 @@ class BackendLine(msgspec.Struct, frozen=True, kw_only=True):
         no_place: requests that got none, since the proxy started.
         no_retry: requests that weren't tried at another endpoint, since the retries were used up.
         breakers: by worker slot `open` or `half_open`; those that are closed aren't here.
+        half_open_s: by worker slot, for how many seconds a breaker has been half open.
     """
 
     name: str
@@ -37,9 +41,12 @@ class BackendLine(msgspec.Struct, frozen=True, kw_only=True):
     no_place: int
     no_retry: int
     breakers: dict[str, str]
+    half_open_s: dict[str, int] = {}
 
 
-def backend_lines(specs: Iterable[BackendSpec], sums: Mapping[str, int], breakers: Breakers) -> tuple[BackendLine, ...]:
+def backend_lines(
+    specs: Iterable[BackendSpec], sums: Mapping[str, int], breakers: Breakers, half_open_s: HalfOpen
+) -> tuple[BackendLine, ...]:
     """Each backend, by what the workers counted."""
     found: dict[tuple[str, str], int] = {}
     for name, value in sums.items():
@@ -54,6 +61,7 @@ def backend_lines(specs: Iterable[BackendSpec], sums: Mapping[str, int], breaker
             no_place=found.get(("queue_refused_total", spec.name.value), 0),
             no_retry=found.get(("retries_withheld_total", spec.name.value), 0),
             breakers={str(slot): state for slot, state in breakers.get(spec.name.value, {}).items()},
+            half_open_s={str(slot): seconds for slot, seconds in half_open_s.get(spec.name.value, {}).items()},
         )
         for spec in specs
     )

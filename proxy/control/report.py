@@ -190,7 +190,9 @@ class Reporter:
             workers=self._worker_lines(),
             backends=()
             if plan is None
-            else backend_lines(plan.backends, self._telemetry.sums(), self._telemetry.breakers()),
+            else backend_lines(
+                plan.backends, self._telemetry.sums(), self._telemetry.breakers(), self._telemetry.half_open_s()
+            ),
             legacy_warm=self._warmth.figure(),
             endpoints=() if plan is None else self._endpoint_lines(plan),
             areas=()

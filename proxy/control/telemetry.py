@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from proxy.control.backends import Breakers
+from proxy.control.backends import Breakers, HalfOpen
 from proxy.control.drills import DrillFile
 from proxy.control.journal import Journal
 from proxy.control.probes import Prober
@@ -20,6 +20,7 @@ from proxy.core.metrics import label, render
 _REQUESTS: Final = "strangler_requests_total{"
 _HELD_OFF: Final = "strangler_endpoint_held_off{"
 _BREAKER: Final = "strangler_breaker_open{"
+_HALF_OPEN: Final = "strangler_breaker_half_open_s{"
 _ERROR: Final = "5xx"
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -85,23 +86,30 @@ class Telemetry:
     def beliefs(self) -> dict[tuple[str, str], dict[int, str]]:
         """For each endpoint (backend, URL and address as `Endpoint.name` has them) that a living worker holds requests off: by slot, why."""
         found: dict[tuple[str, str], dict[int, str]] = {}
-        for slot, labels in self._said_by_living(_HELD_OFF):
+        for slot, labels, _ in self._said_by_living(_HELD_OFF):
             found.setdefault((labels["backend"], labels["endpoint"]), {})[slot] = labels["why"]
         return found
 
     def breakers(self) -> Breakers:
         """For each backend whose breaker isn't closed on a living worker: by slot, its state."""
         found: dict[str, dict[int, str]] = {}
-        for slot, labels in self._said_by_living(_BREAKER):
+        for slot, labels, _ in self._said_by_living(_BREAKER):
             found.setdefault(labels["backend"], {})[slot] = labels["state"]
         return found
 
-    def _said_by_living(self, start: str) -> Iterator[tuple[int, dict[str, str]]]:
-        """Slot and labels of each series that starts so and is above 0."""
+    def half_open_s(self) -> HalfOpen:
+        """For each backend whose breaker is half open on a living worker: by slot, for how many whole seconds."""
+        found: dict[str, dict[int, int]] = {}
+        for slot, labels, seconds in self._said_by_living(_HALF_OPEN):
+            found.setdefault(labels["backend"], {})[slot] = seconds
+        return found
+
+    def _said_by_living(self, start: str) -> Iterator[tuple[int, dict[str, str], int]]:
+        """Slot, labels and value of each series that starts so and is above 0."""
         for slot in sorted(self._living()):
             for name, value in self._slots[slot].items():
                 if value > 0 and name.startswith(start):
-                    yield slot, dict(_LABEL.findall(name))
+                    yield slot, dict(_LABEL.findall(name)), value
 
     @property
     def workers(self) -> int:

@@ -17,6 +17,9 @@ most, for somebody must answer; the breaker is for when nobody does, and saves b
 Open it stays for `first_s`, twice as long each time it opens again before `window_s` have passed in peace, `longest_s` at
 most; by a quarter more or less at random, so that workers and nodes don't all try at the same moment.
 
+Half open it stays until requests prove something, however long none comes: silence says nothing of the backend, and closed by the clock
+it would let a whole crowd through to one that is still down (resilience4j waits as well, unless it is told otherwise).
+
 Sources: Nygard, "Release It!", chapter 5; the rolling window with a least number of requests, Hystrix (10 s, 20, 50 %); a number
 of trials, resilience4j (`permittedNumberOfCallsInHalfOpenState`); the growing time with its jitter, Envoy's outlier detection.
 """
@@ -101,6 +104,11 @@ class _Sample(NamedTuple):
 def breaker_series(backend: Backend, state: State) -> str:
     """The series in which a worker says, by 1, that its breaker of a backend is in this state."""
     return f'strangler_breaker_open{{backend="{backend}",state="{state}"}}'
+
+
+def half_open_series(backend: Backend) -> str:
+    """The series in which a worker says for how many seconds its breaker of a backend has been half open."""
+    return f'strangler_breaker_half_open_s{{backend="{backend}"}}'
 
 
 class Breaker:

@@ -125,6 +125,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Workers whose breaker isn't closed: open (requests are refused) or half_open (a few are let through to try).",
     ),
     Metric(
+        "strangler_breaker_half_open_s",
+        "gauge",
+        ("backend",),
+        "Seconds for which breakers have been half open and wait for requests that prove something, added up over the workers.",
+    ),
+    Metric(
         "strangler_fallbacks_total",
         "counter",
         ("area",),

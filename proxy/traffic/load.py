@@ -163,6 +163,8 @@ class Load:
         self.retrying.turn()
         self._telemetry.load(self._backend, in_flight=self.in_flight, waiting=len(self._queue))
         self._heed(self._breaker.tick(now_s, self.ended))
+        if self._breaker.state is State.HALF_OPEN:
+            self._tripping.waits(now_s)
         for trial in list(self._trials):
             if trial.head_us is not None:  # answered: how long the answer is proves nothing more
                 self._trials.discard(trial)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.breaker import State, breaker_series
+from proxy.core.breaker import State, breaker_series, half_open_series
 from proxy.core.endpointhealth import Standing, endpoint_series
 from proxy.core.metrics import label
 from proxy.core.model import Backend
@@ -100,6 +100,10 @@ class Telemetry:
         for state, change in ((before, -1), (now, 1)):
             if state is not State.CLOSED:
                 self._cells[self._counters.series(breaker_series(backend, state))] += change
+
+    def half_open(self, backend: Backend, for_s: int) -> None:
+        """For how long the breaker of a backend has been half open; 0: it isn't."""
+        self._cells[self._counters.series(half_open_series(backend))] = for_s
 
     def fell_back(self, decision: Decision) -> None:
         """Legacy answers what new was to answer."""

@@ -20,7 +20,7 @@ _log = logging.getLogger("backend")
 class Tripping:
     """Tells of one breaker."""
 
-    __slots__ = ("_again_s", "_backend", "_shown", "_since_s", "_telemetry", "_told")
+    __slots__ = ("_again_s", "_backend", "_half_open_s", "_shown", "_since_s", "_telemetry", "_told")
 
     def __init__(self, backend: Backend, telemetry: Telemetry) -> None:
         self._backend = backend
@@ -29,6 +29,7 @@ class Tripping:
         self._told = False  # that it opened
         self._since_s = 0.0
         self._again_s = 0.0
+        self._half_open_s = 0.0  # since when
 
     def tell(self, breaker: Breaker, effect: Effect) -> None:
         """It changed."""
@@ -48,4 +49,12 @@ class Tripping:
                 "%s answers again: its breaker is closed, after %.0f s", self._backend.value, now_s - self._since_s
             )
         self._telemetry.breaker(self._backend, self._shown, breaker.state)
+        if breaker.state is State.HALF_OPEN:
+            self._half_open_s = now_s
+        elif self._shown is State.HALF_OPEN:
+            self._telemetry.half_open(self._backend, 0)
         self._shown = breaker.state
+
+    def waits(self, now_s: float) -> None:
+        """It is still half open; told once a tick."""
+        self._telemetry.half_open(self._backend, int(now_s - self._half_open_s))

@@ -287,3 +287,20 @@ def test_a_rollback_does_not_wait_for_an_open_breaker_of_legacy(start: Callable[
             wire.send(OK)
             assert client.answer()[0] == 200
     assert (breaker(node, "open"), breaker(node, "half_open")) == (0, 0)
+
+
+def test_while_nobody_asks_it_stays_half_open_and_says_for_how_long(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    node = start(legacy_options={"breaker": SHORT})
+    seconds = 'strangler_breaker_half_open_s{backend="legacy"}'
+    fail(node, legacy)
+    assert node.count(seconds) == 0
+    eventually(lambda: node.count(seconds) >= 1, "a second without a request")
+    assert breaker(node, "half_open") == 1
+    with node.client() as client:
+        for _ in range(2):
+            client.send(get())
+            legacy.serves(client)
+    eventually(lambda: breaker(node, "half_open") == 0, "it is closed")
+    assert node.count(seconds) == 0
