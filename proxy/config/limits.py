@@ -284,7 +284,7 @@ ROWS: Final = (
         field="rated_accounts",
         kind=Whole(64, _MOST),
         of="Accounts whose [`rate`](routes.md#rate) a worker remembers, each some 250 bytes",
-        then="who made no request for longest is forgotten, and may make its burst anew",
+        then="who made no request for longest is forgotten, claimed ones before verified ones, and may make its burst anew",
         precedent="nginx `limit_req_zone`, where 16 000 take 1 MiB",
     ),
 )

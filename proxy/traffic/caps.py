@@ -10,7 +10,8 @@ A request is charged once, when it is decided and before anything is lent to it,
 rollback as well. What is refused is charged to nobody, so who goes on knocking isn't kept out for longer.
 
 Memory: a bucket is one number under a 64-bit hash of whose it is (SipHash under a key of the process, so that nobody can aim at
-another's). `limits.rated_accounts` bounds them; the one that was used longest ago goes first, and most likely it was full again.
+another's). `limits.rated_accounts` bounds them; the one that was used longest ago goes first, and most likely it was full again. Claimed ones
+go before verified ones: names cost nothing to make up, and whoever makes up any number of them mustn't push out what holds the others.
 """
 
 from __future__ import annotations
@@ -50,12 +51,23 @@ class Excess(NamedTuple):
 class Caps:
     """What one worker remembers of who asked; outlives its wirings."""
 
-    __slots__ = ("_sites", "full_at_ns", "said_again_s", "share_of_node", "telemetry", "totals_full_at_ns", "unsaid")
+    __slots__ = (
+        "_sites",
+        "claimed",
+        "said_again_s",
+        "share_of_node",
+        "telemetry",
+        "totals_full_at_ns",
+        "unsaid",
+        "verified",
+    )
 
     def __init__(self, telemetry: Telemetry, share_of_node: int) -> None:
         self.telemetry = telemetry
         self.share_of_node = share_of_node
-        self.full_at_ns: OrderedDict[int, int] = OrderedDict()  # the one that was used longest ago first
+        # When each bucket is full again; the one that was used longest ago first.
+        self.verified: OrderedDict[int, int] = OrderedDict()
+        self.claimed: OrderedDict[int, int] = OrderedDict()
         self.totals_full_at_ns: dict[str, int] = {}
         self._sites: dict[bytes, str] = {}
         self.said_again_s = 0.0
@@ -69,7 +81,8 @@ class Caps:
         caps = {name: self._cap(generation, area) for name, area in generation.areas.items()}
         beyond = self._cap(generation, None)
         if beyond is None and not any(caps.values()):
-            self.full_at_ns.clear()
+            self.verified.clear()
+            self.claimed.clear()
             return None
         return Capping(self, caps, beyond, generation.settings.limits.rated_accounts)
 
@@ -93,15 +106,15 @@ class Caps:
             known = self._sites[address] = site_of(address) if address else ""
         return known
 
-    def remember(self, whose: int, full_at_ns: int, most: int) -> None:
-        """Note when a bucket will be full again."""
-        buckets = self.full_at_ns
+    def remember(self, buckets: OrderedDict[int, int], whose: int, full_at_ns: int, most: int) -> None:
+        """Note when a bucket will be full again, in `verified` or `claimed`; of both together `most` are remembered."""
         buckets[whose] = full_at_ns
         buckets.move_to_end(whose)
-        if len(buckets) > most:
+        beyond = len(self.verified) + len(self.claimed) - most
+        if beyond > 0:
             self.telemetry.limit_reached(Limit.RATED_ACCOUNTS)
-            while len(buckets) > most:
-                buckets.popitem(last=False)
+            for _ in range(beyond):
+                (self.claimed or self.verified).popitem(last=False)
 
 
 class _Cap:
@@ -140,13 +153,15 @@ class Capping:
             return None
         caps = self._caps
         now_ns = nanoseconds(now_s)
-        account, pace, whose, full = decision.account, cap.account, 0, 0
+        account, pace, whose, full, buckets = decision.account, cap.account, 0, 0, caps.verified
         if pace is not None and account is not None:
             claimed = decision.grade is not Grade.VERIFIED
             whose = hash((cap.scope, account, caps.site(address) if claimed else None))
-            full = caps.full_at_ns.get(whose, 0)
+            if claimed:
+                buckets = caps.claimed
+            full = buckets.get(whose, 0)
             if pace.wait_ns(full, now_ns):
-                caps.full_at_ns[whose], wait_ns = pace.owed(full, now_ns)
+                buckets[whose], wait_ns = pace.owed(full, now_ns)
                 return self._refused(area, "account", _BY_ACCOUNT, wait_ns, now_s)
         total = cap.total
         if total is not None and area is not None:
@@ -156,7 +171,7 @@ class Capping:
                 return self._refused(area, "total", _BY_TOTAL, wait_ns, now_s)
             caps.totals_full_at_ns[area] = total.taken(total_full, now_ns)
         if pace is not None and account is not None:
-            caps.remember(whose, pace.taken(full, now_ns), self._most)
+            caps.remember(buckets, whose, pace.taken(full, now_ns), self._most)
         return None
 
     def _refused(self, area: str | None, cap: str, fault: Fault, wait_ns: int, now_s: float) -> Excess:

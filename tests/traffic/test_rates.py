@@ -185,8 +185,28 @@ def test_a_bounded_number_of_accounts_is_remembered_and_who_was_idle_longest_is_
         assert passes(client, get(account="a"))  # forgotten
         assert not passes(client, get(account="c"))
         assert not passes(client, get(account="d"))
-    assert len(node.traffic._caps.full_at_ns) == 3
+    assert len(node.traffic._caps.claimed) == 3
     assert node.count('strangler_limits_reached_total{limit="rated_accounts"}') == 2
+
+
+def test_accounts_that_are_made_up_push_out_no_verified_one(start: Start, backend: str) -> None:
+    both = Identity(trusted_from=("127.0.0.1/32",), account=(HEADER, COOKIE))
+    once = Rate(1 / 3600, 1)
+    node = start(legacy=backend, new=backend, identity=both, account_rate=once, limits=Limits(rated_accounts=3))
+    with node.client() as client:
+        for account in ("acme", "umbrella"):
+            assert passes(client, get(account=account, verified=True))
+        for number in range(9):
+            assert passes(client, get(account=f"made-up-{number}"))
+        assert not passes(client, get(account="made-up-8")), "the last is remembered, as there is room for one"
+        assert passes(client, get(account="initech", verified=True))  # takes its place
+        assert passes(client, get(account="made-up-8"))
+        for account in ("acme", "umbrella", "initech"):
+            assert not passes(client, get(account=account, verified=True))
+        assert passes(client, get(account="hooli", verified=True))  # of verified ones the longest idle goes
+        assert passes(client, get(account="acme", verified=True))
+    caps = node.traffic._caps
+    assert (len(caps.verified), len(caps.claimed)) == (3, 0)
 
 
 def test_a_request_that_is_decided_anew_is_charged_once(start: Start, backend: str) -> None:
