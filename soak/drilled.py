@@ -57,11 +57,10 @@ class Drilled:
         return any(one.system(sent.area, sent.account, pinned=sent.pinned) == "new" for one in during)
 
     def must_have_stopped(self, story: Story, arrival: Arrival) -> bool:
-        """Whether a request can't have come to new without meeting it."""
+        """Whether a request can't have come to new, where it arrived, without meeting it."""
         return (
-            self.kind in NEVER_SENT
-            and arrival.backend == "new"
+            arrival.at_s <= self.sure_until_s
             and self.sure_from_s <= story.sent.began_s
-            and arrival.at_s <= self.sure_until_s
+            and self.kind in NEVER_SENT
             and self.covers(story)
         )

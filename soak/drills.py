@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from soak.configuration import DRAIN_S
 from soak.drilled import Drilled
 from soak.expected import Scope
 from soak.operations import now_and_then
-from soak.scene import now_s
+from soak.scene import kill, now_s
 
 _FAULTS: Final = {
     "status": "status=503",
@@ -57,6 +58,7 @@ async def drill(on: Conductor) -> None:
     if sure:
         one.sure_from_s = now_s()
     on.done[f"drill: {kind}"] += 1
+    _lose_control(on)
     if by_command:
         await now_and_then(on)
         await asyncio.sleep(on.draw.random() * _LASTS_S)
@@ -82,6 +84,7 @@ async def rehearsal(on: Conductor) -> None:
     name, sure = begun
     if sure:
         on.history.settle(now_s())
+    _lose_control(on)
     await asyncio.sleep(since_s + _REHEARSED_S - now_s())  # it isn't over before
     on.history.begin(before, since_s + _REHEARSED_S)
     await _reported(on, name)
@@ -111,6 +114,13 @@ async def _begin(on: Conductor, *words: str) -> tuple[str, bool] | None:
     name: str = said["drills"][0]["id"]
     on.scene.commands.append(("drilled", name, 0))
     return name, code == 0
+
+
+def _lose_control(on: Conductor) -> None:
+    """Now and then control is killed: the drill ends all the same, and its successor reports it, once."""
+    if on.draw.random() < 0.2 and (pid := on.scene.control_pid()):
+        kill(pid, signal.SIGKILL)
+        on.done["drill: control killed meanwhile"] += 1
 
 
 async def _end(on: Conductor, name: str) -> None:

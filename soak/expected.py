@@ -8,6 +8,7 @@ both situations are right. Flags are ramps over accounts with a segment in front
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -113,7 +114,7 @@ class _Span:
 
 
 class History:
-    """Situations, each with the time in which it may be in force."""
+    """Situations, each with the time in which it may be in force; none begins or ends before one that was begun earlier."""
 
     def __init__(self, first: Situation) -> None:
         self._spans = [_Span(first, -math.inf)]
@@ -138,4 +139,6 @@ class History:
 
     def during(self, since_s: float, until_s: float) -> list[Situation]:
         """What may have been in force at any moment of a time."""
-        return [span.situation for span in self._spans if span.since_s <= until_s and since_s <= span.until_s]
+        first = bisect_left(self._spans, since_s, key=lambda span: span.until_s)
+        last = bisect_right(self._spans, until_s, key=lambda span: span.since_s)
+        return [span.situation for span in self._spans[first:last]]

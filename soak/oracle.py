@@ -152,9 +152,11 @@ class Oracle:
                 yield Wrong.DRILLED, f"it met {name} ({one.kind}), and arrived all the same"
         elif story.seen is not None and story.seen.own.endswith("-drilled"):
             yield Wrong.DRILLED, "it met a drill that isn't named"
-        for one in self.drills.values():
-            if any(one.must_have_stopped(story, arrival) for arrival in story.arrivals):
-                yield Wrong.DRILLED, f"it arrived, as if {one.id} ({one.kind}) weren't on"
+        for arrival in story.arrivals:
+            if arrival.backend == "new":
+                for one in self.drills.values():
+                    if one.must_have_stopped(story, arrival):
+                        yield Wrong.DRILLED, f"it arrived, as if {one.id} ({one.kind}) weren't on"
 
     def _of_refusals(self, story: Story) -> Iterator[tuple[Wrong, str]]:
         seen, sent = story.seen, story.sent

@@ -139,6 +139,7 @@ def test_the_model_buckets_accounts_as_published(row: dict[str, Any]) -> None:
 def test_a_command_that_the_journal_lost_doubled_or_made_up_is_found_out() -> None:
     done, refused, ended = ("rollback", "a", 3), ("canary", "b", 1), ("freeze", "c", 0)
     assert not_once([done, refused, ended], [("rollback", "a"), ("thaw", "c")]) == []
+    assert not_once([("drilled", "d1", 0)], [("drilled", "d1")] * 2) == ["d1 (exit 0) stands there 2 times"]
     assert not_once([done], []) == ["a (exit 3) stands there 0 times"]
     assert not_once([done], [("rollback", "a")] * 2) == ["a (exit 3) stands there 2 times"]
     assert not_once([refused], [("canary", "b")]) == ["b (exit 1) stands there 1 times"]

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from soak.acts import SHORT
-from soak.leaks import grows, pooled_slope
+from soak.leaks import Sample, grows, late, pooled_slope
 from soak.run import soak
 
 
@@ -33,3 +33,15 @@ def test_a_slope_is_found_over_lives_that_begin_at_levels_of_their_own_and_noise
     assert not grows(found, 600)
     assert not grows(pooled_slope(still), 1)
     assert pooled_slope([]) is None
+
+
+def test_growth_is_looked_for_late_in_a_life_when_warming_up_is_over() -> None:
+    warms_up = [Sample(float(at_s), min(at_s, 200) * 10, 9, 3) for at_s in range(0, 401, 10)]
+    leaks = [Sample(float(at_s), at_s * 10, 9, 3) for at_s in range(0, 401, 10)]
+    slopes = []
+    for life in (warms_up, leaks):
+        found = pooled_slope([[(one.at_s / 60, float(one.memory_kib)) for one in late(life)]])
+        assert found is not None
+        slopes.append(round(found[0]))
+    assert slopes == [0, 600]
+    assert late(leaks[:6]) == []
