@@ -21,7 +21,7 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /state --create-home strangler \
  && mkdir /config && chown strangler /config
 COPY --from=build /opt/strangler /opt/strangler
-ENV PATH=/opt/strangler/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/opt/strangler/bin:$PATH PYTHONUNBUFFERED=1 STRANGLER_STATE=/state
 WORKDIR /config
 VOLUME /state
 USER strangler
@@ -30,4 +30,4 @@ EXPOSE 8080 9001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD \
     ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9001/readyz', timeout=2)"]
 ENTRYPOINT ["strangler"]
-CMD ["serve", "--listen", "0.0.0.0:8080", "--ops", "0.0.0.0:9001", "--state", "/state", "--access-log", "-"]
+CMD ["serve", "--listen", "0.0.0.0:8080", "--ops", "0.0.0.0:9001", "--access-log", "-"]

@@ -31,9 +31,11 @@ def files_options(function: FunctionT) -> FunctionT:
 
 
 def state_option(function: FunctionT) -> FunctionT:
-    """`--state`."""
+    """`--state`: said once for all commands of an installation by the environment, as in the image."""
     return click.option(
         "--state",
+        envvar="STRANGLER_STATE",
+        show_envvar=True,
         type=click.Path(file_okay=False, path_type=Path),
         default=Path("state"),
         show_default=True,

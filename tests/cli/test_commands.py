@@ -200,6 +200,25 @@ def test_status_without_a_proxy_fails_and_says_so(sample: Path) -> None:
     assert "no proxy runs on" in done.output
 
 
+def test_where_the_state_is_can_be_said_once_for_every_command(tmp_path: Path) -> None:
+    ours = [(command, one) for command in main.commands.values() for one in command.params if one.name == "state"]
+    assert {command.name for command, _ in ours} == set(main.commands) - {"check", "demo", "schema"}
+    environment = {"STRANGLER_STATE": str(tmp_path / "elsewhere")}
+    runner = CliRunner(env=environment)
+    assert "elsewhere" in runner.invoke(main, ["status"]).output
+    assert "elsewhere" not in runner.invoke(main, ["status", "--state", str(tmp_path / "here")]).output
+    with runner.isolation(env=environment):
+        for command, one in ours:
+            assert one.handle_parse_result(click.Context(command), {}, [])[0] == tmp_path / "elsewhere", command.name
+
+
+def test_the_image_says_where_its_state_is_to_every_command_in_it() -> None:
+    image = (ROOT / "Dockerfile").read_text("utf-8")
+    (volume,) = re.findall(r"^VOLUME (\S+)$", image, re.MULTILINE)
+    assert re.search(rf"^ENV .*\bSTRANGLER_STATE={volume}$", image, re.MULTILINE)
+    assert "--state" not in image
+
+
 def test_schema_is_a_json_schema(sample: Path) -> None:
     schema = json.loads(call(sample, "schema").output)
     assert "areas" in schema["properties"]

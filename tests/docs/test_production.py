@@ -46,6 +46,9 @@ def test_the_unit_starts_what_there_is() -> None:
     options = {option for parameter in serve.params for option in parameter.opts}
     assert set(re.findall(r"--[a-z-]+", started)) <= options
     drain: Any = next(parameter.default for parameter in serve.params if parameter.name == "drain_s")
+    (directory,) = re.findall(r"^StateDirectory=(.*)$", unit, re.MULTILINE)
+    assert f"Environment=STRANGLER_STATE=/var/lib/{directory}\n" in unit  # so that reload finds it, too
+    assert "--state" not in unit
     (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     (delay,) = re.findall(r"--drain-delay (\d+)", started)
     assert int(patience) > int(delay) + drain + _SPARE_S
