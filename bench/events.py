@@ -22,7 +22,8 @@ HEAD: Final = (
 )
 METHOD: Final = (
     "Requests come at a constant rate, half of what the proxy carries, and a wait counts from the moment when the request was due. "
-    "“Without” is the same load on the same proxy before anything happens. Aims: p99 at most twice as long, and no request over 50 ms."
+    "“Without” is the same load on the same proxy before anything happens. Aims: p99 at most twice as long, and no request over 50 ms. "
+    "The loader and the origin have a core of their own, where nothing of the proxy runs: a loader that has to wait for its core measures itself."
 )
 
 _AIM_TIMES: Final = 2.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from bench.events import HEAD, METHOD, Felt, felt, state_of
 from bench.field import Ground, scratch
-from bench.machine import cores, proxy_core
+from bench.machine import proxy_core
 from bench.node import Node
 from bench.options import Options
 from bench.origin import origin
@@ -24,25 +24,20 @@ _TIMES: Final = 3
 def run(options: Options) -> Section:
     times = options.rounds or _TIMES
     with scratch() as here, origin(here / "origin") as systems:
-        ground = Ground(here, systems)
-        rows = []
-        for name, wrap in (("everything on one core", proxy_core()), ("free to use both cores", cores(2))):
-            found = _felt(ground, wrap, options, times)
-            rows.append(found.row(f"{name}, {found.rate:,} requests/s"))
+        found = _felt(Ground(here, systems), options, times)
     return Section(
         title="While it reloads",
         method=(
             f"`python -m bench reload`: {LARGE.routes:,} routes with {LARGE.routes // 5:,} flags, a segment of {LARGE.accounts:,} accounts; "
             "each time all three kinds of file change at once, and `reload` says when every worker serves them. "
-            f"{METHOD} On one core, what compiles shares it with what serves; the loader and the origin share the other."
+            f"{METHOD} Everything of the proxy is on one core, so what compiles shares it with what serves."
         ),
-        tables=[Table(title="traffic meanwhile", head=HEAD, rows=rows)],
+        tables=[Table(title="traffic meanwhile", head=HEAD, rows=[found.row(f"{found.rate:,} requests/s")])],
     )
 
 
-def _felt(ground: Ground, wrap: Sequence[str], options: Options, times: int) -> Felt:
-    job = ground.job(wrap)
-    with serving(job, LARGE) as running:
+def _felt(ground: Ground, options: Options, times: int) -> Felt:
+    with serving(ground.job(proxy_core()), LARGE) as running:
         # Written beforehand: a million lines take time that the load, which shares a core with this program, would feel.
         edits = list(_edits(running, times))
         return felt(

@@ -8,7 +8,7 @@ from typing import Final
 
 from bench.events import HEAD, METHOD, felt, wait_for
 from bench.field import Ground, scratch
-from bench.machine import cores, proxy_core
+from bench.machine import proxy_core
 from bench.node import Node
 from bench.options import Options
 from bench.origin import origin
@@ -20,20 +20,19 @@ _TIMES: Final = 3
 
 def run(options: Options) -> Section:
     times = options.rounds or _TIMES
-    rows = []
-    with scratch() as here, origin(here / "origin") as systems:
-        ground = Ground(here, systems)
-        for name, wrap in (("everything on one core", proxy_core()), ("free to use both cores", cores(2))):
-            with serving(ground.job(wrap)) as running:
-                found = felt(running, options, _replace, times)
-            rows.append(found.row(f"{name}, {found.rate:,} requests/s"))
+    with (
+        scratch() as here,
+        origin(here / "origin") as systems,
+        serving(Ground(here, systems).job(proxy_core())) as running,
+    ):
+        found = felt(running, options, _replace, times)
     return Section(
         title="While a worker is replaced",
         method=(
-            "`python -m bench restart`: SIGUSR2 to the supervisor, from the signal until the former worker is gone. "
+            "`python -m bench restart`: SIGUSR2 to the supervisor, from the signal until the former worker is gone; former and successor share the core. "
             f"{METHOD} A kept connection that ends before an answer begins is opened again and asked again, as every client does."
         ),
-        tables=[Table(title="traffic meanwhile", head=HEAD, rows=rows)],
+        tables=[Table(title="traffic meanwhile", head=HEAD, rows=[found.row(f"{found.rate:,} requests/s")])],
     )
 
 
