@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from pathlib import Path
 from typing import Final
 
+from bench.certificate import certificate
 from bench.field import Ground, Start, chosen, scratch
-from bench.job import Certificate, Running
+from bench.job import Running
 from bench.load import Round, drive, script
-from bench.node import LOOPBACK
 from bench.options import Options, Skipped
 from bench.origin import origin
 from bench.peers.strangler import EVERYTHING, paths, speaks_tls
@@ -30,7 +28,7 @@ def run(options: Options) -> Section:
     count, seconds = options.rounds or _ROUNDS, options.seconds or _SECONDS
     starts: dict[str, Start] = {name: peer.start for name, peer in peers.items()}
     with scratch() as here, origin(here / "origin") as systems:
-        ground = Ground(here, systems, _certificate(here))
+        ground = Ground(here, systems, certificate(here))
         kept = script(here, paths(EVERYTHING.routes))
         closing = script(here, paths(EVERYTHING.routes), close=True)
 
@@ -67,19 +65,3 @@ def run(options: Options) -> Section:
             )
         ],
     )
-
-
-def _certificate(here: Path) -> Certificate:
-    """One that nobody trusts, for the loopback address."""
-    made = Certificate(chain=here / "chain.pem", key=here / "key.pem")
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "30", "-subj", "/CN=shop.example", "-addext", f"subjectAltName=IP:{LOOPBACK}"),
-            *("-keyout", str(made.key), "-out", str(made.chain)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    made.key.chmod(0o644)  # it is nobody's secret, and a server that gives up its privileges must read it
-    return made
