@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -10,9 +11,12 @@ from typing import Final
 from proxy.core.pages import Confirmed, Page, TextPage
 from proxy.supervise.children import Stillness
 
+_A_PAUSE_S: Final = 0.1  # what is shorter is no wait to speak of
 _STILL_TICKS: Final = 100  # 10 s of our own ticks: a paused machine doesn't tick and kills nobody
 _STILL_TICKS_UNCONFIRMED: Final = 10  # while the latch waits for it: a rollback counts on this
 _STILL_TICKS_AT_START: Final = 300  # importing on a machine that swaps
+
+_log = logging.getLogger("supervisor")
 
 
 class Hearts:
@@ -79,6 +83,22 @@ class LatchEpoch:
             self._version = version
             self._epoch = json.loads(text)["latch"]["epoch"]
         return self._epoch
+
+
+def tell_end(name: str, code: int, pause_s: float, *, planned: bool) -> None:
+    """Say that a process ended that shall run, and when its successor starts.
+
+    Args:
+        name: of its place.
+        code: its exit code; negative: a signal.
+        pause_s: until it is started again.
+        planned: it was told to end, so that its successor can take its place; if it did so in order, nobody has to look.
+    """
+    if planned and code == 0:
+        _log.info("%s has ended for its successor, which starts now", name)
+        return
+    when = f"in {pause_s:.1f} s" if pause_s >= _A_PAUSE_S else "at once"
+    _log.warning("%s ended (%s) and is started again %s", name, cause_of_death(code), when)
 
 
 def cause_of_death(code: int) -> str:

@@ -34,6 +34,7 @@ class Renewal:
         self._trial: Trial | None = None
         self._former_control = 0  # the pid of the one that is being replaced
         self._beats_before = 0
+        self._ending = False  # that one has been told to end, and hasn't been seen to
         self._begun_at_s: float | None = None  # with the replacement of control
 
     @property
@@ -57,7 +58,13 @@ class Renewal:
         self._former_control = self._control.pid
         self._beats_before = self._beats()
         self._begun_at_s = now_s
+        self._ending = self._former_control != 0
         self._control.tell(signal.SIGTERM)
+
+    def expected_end(self) -> bool:
+        """Control has ended: whether it is the one that was told to; no later end is."""
+        expected, self._ending = self._ending, False
+        return expected
 
     def step(self, now_s: float, *, busy: bool) -> bool:
         """Do what can be done now. Doesn't return when the program is replaced.

@@ -27,7 +27,7 @@ from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
 from proxy.supervise.assignment import Assignment, Settings
 from proxy.supervise.children import Child, reap_orphans
 from proxy.supervise.handover import Handover
-from proxy.supervise.judging import Hearts, cause_of_death
+from proxy.supervise.judging import Hearts, tell_end
 from proxy.supervise.lock import StateLock
 from proxy.supervise.mapped import complete_run, map_page, page_layout, prepare_run, remove_run
 from proxy.supervise.notify import Notifier
@@ -330,9 +330,8 @@ class Supervisor:
                 self._phase = Phase.ENDED
                 child.wanted = False  # or one more would be started, to be left alone
             elif child.wanted:
-                pause_s = max(0.0, child.due_at_s - now_s)
-                when = f"in {pause_s:.1f} s" if pause_s >= _TICK_S else "at once"
-                _log.warning("%s ended (%s) and is started again %s", child.name, cause_of_death(code), when)
+                planned = child is self._control and self._renewal.expected_end()
+                tell_end(child.name, code, max(0.0, child.due_at_s - now_s), planned=planned)
         reap_orphans({self._renewal.pid, *(child.pid for child in (self._control, *self._workers))})
         if changed:
             self._note_roster()

@@ -108,6 +108,8 @@ def test_version_after_version_takes_over_under_load_and_nobody_is_refused_or_cu
         finally:
             clients.stop()
         assert clients.faults == []
+        assert says(running, "control has ended for its successor")
+        assert not says(running, "control ended"), "nobody is alarmed by what was planned"
         assert set(clients.answers) == {"200 legacy"}
         until(lambda: running.metric("strangler_requests_total") == sum(clients.answers.values()), "none is lost")
         assert running.process.pid == pid

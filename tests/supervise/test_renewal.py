@@ -8,6 +8,7 @@ import pytest
 
 from proxy.supervise.children import Child
 from proxy.supervise.handover import Handover
+from proxy.supervise.judging import tell_end
 from proxy.supervise.renewal import Renewal
 
 
@@ -55,6 +56,28 @@ def test_workers_follow_once_another_control_serves() -> None:
     board.beats = 8
     assert renewal.step(103.0, busy=False)
     assert not renewal.step(104.0, busy=False), "once"
+
+
+def test_only_the_end_that_was_asked_for_is_an_expected_one() -> None:
+    renewal, _, _ = renewed()
+    assert renewal.expected_end()
+    assert not renewal.expected_end(), "its successor's isn't"
+
+
+@pytest.mark.parametrize(
+    ("code", "planned", "told"),
+    [
+        (0, True, ("INFO", "control has ended for its successor, which starts now")),
+        (0, False, ("WARNING", "control ended (exit code 0) and is started again at once")),
+        (-signal.SIGKILL, True, ("WARNING", "control ended (SIGKILL) and is started again at once")),
+    ],
+)
+def test_an_end_in_order_that_was_planned_is_no_reason_to_look(
+    caplog: pytest.LogCaptureFixture, code: int, planned: bool, told: tuple[str, str]
+) -> None:
+    caplog.set_level("INFO")
+    tell_end("control", code, 0.0, planned=planned)
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [told]
 
 
 def test_a_control_that_does_not_end_is_killed() -> None:
