@@ -61,7 +61,7 @@ class Reach:
         self._told = True
         self._again_tick = tick + ticks(_AT_MOST_EVERY_S)
         status = 504 if isinstance(error, TimeoutError) else 502
-        then = f"requests to it are answered {status}" if alone else "its other endpoints are asked first"
+        then = f"requests that only it may answer get {status}" if alone else "its other endpoints are asked first"
         _log.error("%s can't be reached (%s); %s", self._who, _why(error, connect_s), then)
 
     def broke(self, error: ssl.SSLError, now_s: float) -> None:

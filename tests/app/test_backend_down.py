@@ -20,4 +20,6 @@ def test_a_backend_that_is_gone_is_told_on_standard_error_and_counted_by_area(tm
         assert "2 of new" in told
         lines = [line for line in running.messages if "can't be reached" in line]
         assert len(lines) == 1
-        assert f"new {new.url} can't be reached (connection refused); requests to it are answered 502" in lines[0]
+        assert (
+            f"new {new.url} can't be reached (connection refused); requests that only it may answer get 502" in lines[0]
+        )

@@ -245,7 +245,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 # fmt: off
 ROWS: Final = (
     Row(id="refused", fault="a backend refuses connections", client="502", backends="nothing", log="502 legacy-connect-unreachable",
-        says="can't be reached (connection refused); requests to it are answered 502", metric=counted("connect", "unreachable"), recovers=GOES_ON, scene=_refused),
+        says="can't be reached (connection refused); requests that only it may answer get 502", metric=counted("connect", "unreachable"), recovers=GOES_ON, scene=_refused),
     Row(id="black-holed", fault="packets to a backend vanish", client="504", within="`connect` (2 s)", backends="nothing", log="504 legacy-connect-timeout",
         says="can't be reached (no connection within", metric=counted("connect", "timeout"), recovers=GOES_ON, scene=_black_holed),
     Row(id="slow-head", fault="a backend takes a request and says nothing", client="504", within="`timeout` (20 s)", backends="1 whole", log="504 legacy-head-timeout",

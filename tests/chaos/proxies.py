@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -86,8 +85,9 @@ def _supervisor_killed(row: Row, directory: Path) -> Seen:
         held = Held()
         client = in_flight(on, held)
         on.running.process.kill()
+        newcomers = _turns_away(on)
         held.let_go.set()
-        told = read(client)
+        told = f"{read(client)}; {newcomers}"
         former = on.running
         former.end()
         on.again()
@@ -104,9 +104,9 @@ def _restarted(row: Row, directory: Path) -> Seen:
         client = in_flight(on, held)
         former = on.running
         former.process.send_signal(signal.SIGTERM)
-        until(lambda: not _connects(on), "nobody is taken any more")
+        newcomers = _turns_away(on)
         held.let_go.set()
-        told = read(client)
+        told = f"{read(client)}; {newcomers}"
         assert former.process.wait(30) == 0
         former.end()
         on.again()
@@ -115,10 +115,20 @@ def _restarted(row: Row, directory: Path) -> Seen:
         return on.seen(told, recovers, said=said_by(former, begins))
 
 
-def _connects(on: Whole) -> bool:
-    with contextlib.suppress(OSError):
+def _turns_away(on: Whole) -> str:
+    """Nobody listens any more; what newcomers are told then, in the table's words."""
+    until(lambda: _refused(on), "nobody is taken any more")
+    return "newcomers: refused until it listens again"
+
+
+def _refused(on: Whole) -> bool:
+    """Not only taken and reset, as it happens to whom a queue that is being closed held."""
+    try:
         on.client().sock.close()
+    except ConnectionRefusedError:
         return True
+    except ConnectionError:
+        pass
     return False
 
 
@@ -173,9 +183,9 @@ ROWS: Final = (
         says="control", metric='strangler_starts_total{process="control"}', recovers=GOES_ON, scene=_control_killed),
     Row(id="control-hung", fault="control hangs; a rollback is thrown", client="200", within="4 s, then the command writes the latch itself", backends="legacy: 1 whole; new: nothing", log="200",
         says="control", metric="strangler_rollbacks_in_force", recovers=GOES_ON, scene=_control_hung),
-    Row(id="supervisor-killed", fault="the supervisor is killed", client="200", within="`--drain` (30 s)", backends="legacy: 1 whole; new: nothing", log="200",
+    Row(id="supervisor-killed", fault="the supervisor is killed", client="200; newcomers: refused until it listens again", within="`--drain` (30 s)", backends="legacy: 1 whole; new: nothing", log="200",
         says="supervisor", metric="", recovers=ANEW, scene=_supervisor_killed),
-    Row(id="restart", fault="the proxy is stopped and started", client="200", within="`--drain` (30 s)", backends="legacy: 1 whole; new: nothing", log="200",
+    Row(id="restart", fault="the proxy is stopped and started", client="200; newcomers: refused until it listens again", within="`--drain` (30 s)", backends="legacy: 1 whole; new: nothing", log="200",
         says="drain", metric="", recovers=ANEW, scene=_restarted),
     Row(id="upgrade", fault="another version takes over (SIGUSR2)", client="200", backends="legacy: 1 whole; new: nothing", log="200",
         says="taken over", metric='strangler_starts_total{process="worker"}', recovers=ANEW, scene=_upgraded),

@@ -33,7 +33,7 @@ def test_the_first_failure_and_the_recovery_are_told_with_the_cause_and_what_cli
             client.send(NEW)
             assert client.answer()[0] == 502
         assert messages(caplog) == [
-            f"new {new.url} can't be reached (connection refused); requests to it are answered 502"
+            f"new {new.url} can't be reached (connection refused); requests that only it may answer get 502"
         ]
         new.listening = socket.create_server(("127.0.0.1", new.port))
         client.send(NEW)
@@ -68,7 +68,7 @@ def test_a_failure_that_lasts_is_told_even_if_it_began_while_nothing_was_said(
 @pytest.mark.parametrize(
     ("error", "alone", "told"),
     [
-        (TimeoutError(), True, "(no connection within 2 s); requests to it are answered 504"),
+        (TimeoutError(), True, "(no connection within 2 s); requests that only it may answer get 504"),
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), True, "(Name or service not known)"),
         (REFUSED, False, "(connection refused); its other endpoints are asked first"),
     ],
