@@ -79,8 +79,8 @@ bench: $(VENV)/ready-bench $(NATIVE)/ready  ## beside nginx, HAProxy, Caddy and 
 	@$(WITH_NATIVE) $(BIN)/python -m bench $(P)
 
 .PHONY: prove
-prove: $(NATIVE)/ready  ## shares, reloads under load, cost of a decision (about 5 minutes)
-	@$(WITH_NATIVE) $(BIN)/python -m prove
+prove: $(NATIVE)/ready  ## the promised figures: shares, reloads, kills, rollbacks, overload and others; one part: make prove P=rollbacks
+	@$(WITH_NATIVE) $(BIN)/python -m prove $(P)
 
 .PHONY: fuzz
 fuzz: $(VENV)/ready-dev  ## hostile bytes in both directions, and into every parser (3 minutes; other inputs: make fuzz SEED=…)

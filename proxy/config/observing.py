@@ -97,7 +97,7 @@ def _collector(scalar: Scalar, where: str, report: Report) -> str | None:
         report.tell("bad-url", scalar, where, f"{quoted(text)}: {why}")
         return None
     if not can_export():
-        told = "spans can't be exported, for OpenTelemetry isn't installed here; pip install 'strangler[otel]'"
+        told = "spans can't be exported, for OpenTelemetry isn't installed here; in a checkout: pip install '.[otel]'"
         report.tell("missing-extra", scalar, where, told)
         return None
     base = text.rstrip("/")

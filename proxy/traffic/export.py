@@ -115,7 +115,7 @@ class Exporter:
             # By name: the traffic path is compiled, and that shall go where OpenTelemetry isn't installed, too.
             send = importlib.import_module("proxy.traffic.spans").sender(self.url)
         except Exception as error:  # noqa: BLE001  whatever a foreign package does when it is loaded
-            self._say(f"OpenTelemetry can't be loaded ({error}); pip install 'strangler[otel]'")
+            self._say(f"OpenTelemetry can't be loaded ({error}); in a checkout: pip install '.[otel]'")
         while True:
             self._work.wait()
             self._work.clear()
