@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.core.endpointhealth import Standing
 from proxy.core.faults import Kind, Party, Stage
 from proxy.core.metrics import METRICS
 from proxy.core.model import Backend, Reason
@@ -36,6 +37,23 @@ VALUES = {
     "kind": {*Kind},
     "status": {"5xx"},
     "result": {"ok", "held_back", "failed"},
+    "why": {one.name.lower() for one in Standing},
+    "cap": {"account", "total"},
+}
+
+
+SMELLS = {  # an alert, a series that raises it, and the like of it that doesn't; a minute a value
+    "StranglerEndpointUnhealthy": ('strangler_endpoint_healthy{backend="new",endpoint="http://a"}', "0x40", "1x40"),
+    "StranglerEndpointHeldOff": (
+        'strangler_endpoint_held_off{backend="new",endpoint="http://a",why="ejected"}',
+        "2x40",
+        "0 1 0 0 1 0x35",
+    ),
+    "StranglerNameStale": ('strangler_name_stale{name="shop.internal"}', "1x40", "0x40"),
+    "StranglerFallsBack": ('strangler_fallbacks_total{area="orders"}', "0+5x40", "5x40"),
+    "StranglerAreaCapped": ('strangler_capped_total{area="orders",cap="total"}', "0+5x40", "5x40"),
+    "StranglerAccountCapped": ('strangler_capped_total{area="orders",cap="account"}', "0+5x40", "5x40"),
+    "StranglerLegacyCold": ("strangler_legacy_warm_percent", "49x40", "50x40"),
 }
 
 
@@ -86,4 +104,35 @@ def test_prometheus_itself_reads_every_query(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "check", "rules": rules}]}))
     for path in (MONITORING / "alerts.yaml", tmp_path / "rules.yaml"):
         done = subprocess.run([promtool, "check", "rules", str(path)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", SMELLS)
+def test_an_alert_is_raised_by_what_it_is_about_and_by_nothing_less(tmp_path: Path, name: str) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("needs promtool; on Debian and Ubuntu: apt install prometheus")
+    series, bad, good = SMELLS[name]
+    for values, raised in ((bad, 1), (good, 0)):
+        watched = {
+            "rule_files": [str(MONITORING / "alerts.yaml")],
+            "evaluation_interval": "1m",
+            "tests": [
+                {
+                    "interval": "1m",
+                    "input_series": [{"series": series, "values": values}],
+                    "promql_expr_test": [
+                        {
+                            "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)',
+                            "eval_time": "35m",
+                            "exp_samples": [{"labels": "{}", "value": raised}],
+                        }
+                    ],
+                }
+            ],
+        }
+        (tmp_path / "watched.yaml").write_text(yaml.safe_dump(watched))
+        done = subprocess.run(
+            [promtool, "test", "rules", str(tmp_path / "watched.yaml")], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
