@@ -40,6 +40,7 @@ from proxy.control.report import Reporter
 from proxy.control.resolver import Resolver
 from proxy.control.rollback import running_plan
 from proxy.control.rollbacks import Rollbacks
+from proxy.control.room import say_what_does_not_fit
 from proxy.control.telemetry import Telemetry
 from proxy.control.warmth import WarmCommand, WarmthWatch
 from proxy.control.witness import Witness
@@ -174,6 +175,8 @@ async def control(assignment: Assignment) -> int:
                 sys.stderr.write(f"{error}\nstrangler: refused to start: nothing listens{remedy}\n")
                 ops.cancel()
                 return 1
+            if assignment.first and reloader.standing.plan is not None:
+                say_what_does_not_fit(reloader.standing.plan, settings.workers)
             recorder.started(publisher.posted, publisher.roster(), first=assignment.first)
             await asyncio.to_thread(recorder.standing, store.present())
             async with serve_commands(state.control_socket, commands):

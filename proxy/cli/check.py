@@ -38,6 +38,7 @@ def check(routes: Path, flags: Path, *, as_json: bool) -> None:
     from proxy.config.compile import compile_files
     from proxy.config.files import read_files
     from proxy.config.problems import errors
+    from proxy.control.room import memory_here
     from proxy.core.footprint import footprint
     from proxy.core.plan import encode_plan, plan_name
 
@@ -67,7 +68,8 @@ def check(routes: Path, flags: Path, *, as_json: bool) -> None:
             )
             told = f"; {_counted(warnings, 'warning')}" if warnings else ""
             click.echo(f"{chr(10) if warnings else ''}ok: {', '.join(counted)}{told}")
-            click.echo(str(footprint(plan)))
+            memory, here = footprint(plan), memory_here()
+            click.echo(f"{'warning: ' if memory.exceeds(here) else ''}{memory.told(here)}")
     sys.exit(0 if plan is not None else 1)
 
 

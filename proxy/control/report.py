@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from proxy.control.publish import Publisher, WorkerReport
 from proxy.control.reload import Reloader
 from proxy.control.resolver import Resolver
 from proxy.control.rollbacks import LatchLine, Rollbacks
+from proxy.control.room import descriptors_here, memory_here
 from proxy.control.telemetry import Telemetry
 from proxy.control.warmth import LegacyWarm, WarmthWatch
 from proxy.core.footprint import Footprint, footprint
@@ -177,7 +177,7 @@ class Reporter:
         requests, failed = self._telemetry.requests()
         plan = standing.plan
         latch = self._latch.line()
-        memory = None if plan is None else footprint(plan, workers=self._workers, descriptors=_descriptors())
+        memory = None if plan is None else footprint(plan, workers=self._workers, descriptors=descriptors_here())
         return Report(
             latch=latch,
             ready=ready,
@@ -219,7 +219,7 @@ class Reporter:
             complaints_count=len(standing.complaints),
             trouble=standing.trouble,
             memory=memory,
-            memory_told="" if memory is None else str(memory),
+            memory_told="" if memory is None else memory.told(memory_here()),
             freezes=self._freezer.lines(),
             drills=self._drills(),
             journal_behind=self._journal.behind,
@@ -249,12 +249,6 @@ class Reporter:
 
     def _worker_lines(self) -> tuple[WorkerLine, ...]:
         return tuple(_worker_line(one, late=one.slot in self._lateness.late) for one in self._publisher.workers())
-
-
-def _descriptors() -> int | None:
-    """What each process of the node may have open: the supervisor raises it before it starts them."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _worker_line(worker: WorkerReport, *, late: bool) -> WorkerLine:

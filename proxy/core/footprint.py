@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
+_A_GIB: Final = 1024 * _MIB
 
 READ_BYTES: Final = 256_000
 """What one read from a socket gives at most: the loop's receive buffer (uvloop `UV_STREAM_RECV_BUF_SIZE`)."""
@@ -57,6 +58,7 @@ _OBJECTS: Final = 24 * _KIB  # connections, exchange, decision
 _TLS: Final = (
     1280 * _KIB
 )  # each side: a buffer for each direction that the loop keeps, the records in it, and OpenSSL's state
+_BEGINS_WITH: Final = 25 * _MIB  # a worker before its first client
 _SPARE: Final = 1.25  # what an allocator can't give back between blocks in use
 
 
@@ -103,8 +105,27 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return self.workers * self.shared_bytes + self.connections * self.connection_bytes
 
+    def exceeds(self, there_bytes: int | None) -> bool:
+        """Whether it may come to more than there is; False where nobody says how much that is, or bounds connections."""
+        total = self.total_bytes
+        return there_bytes is not None and total is not None and total + self.workers * _BEGINS_WITH > there_bytes
+
+    def told(self, there_bytes: int | None) -> str:
+        """For people, on a machine or in a container with so much memory; None: nobody says how much."""
+        if there_bytes is None or not (self.connections is None or self.exceeds(there_bytes)):
+            return str(self)
+        room = there_bytes - self.workers * (self.shared_bytes + _BEGINS_WITH)
+        fitting = room // self.connection_bytes
+        rounding = 10 ** max(len(str(fitting)) - 2, 0)
+        remedy = (
+            f"{fitting // rounding * rounding} would fit" if fitting > 0 else "none would fit, without smaller limits"
+        )
+        if self.connections is None:
+            return f"{self}: {remedy} into the {_mib(there_bytes)} here"
+        return f"{self}, which is more than the {_mib(there_bytes)} here; of limits.connections {remedy}"
+
     def __str__(self) -> str:
-        """For people."""
+        """For people, wherever."""
         shared, each = _mib(self.shared_bytes), _mib(self.connection_bytes)
         if self.connections is None or self.total_bytes is None:
             return f"memory: clients can make each worker take {shared} and {each} a connection; limits.connections bounds these"
@@ -144,4 +165,6 @@ def footprint(plan: Plan, *, workers: int = 1, descriptors: int | None = None) -
 
 
 def _mib(size: int) -> str:
+    if size >= _A_GIB:
+        return f"{size / _A_GIB:.1f} GiB"
     return f"{size / _MIB:.1f} MiB" if size < 10 * _MIB else f"{size / _MIB:.0f} MiB"

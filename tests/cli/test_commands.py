@@ -38,9 +38,22 @@ def test_check_says_ok_and_counts(sample: Path) -> None:
     done = call(sample, "check")
     assert done.exit_code == 0
     assert re.search(
-        r"ok: 6 areas, 8 routes, 4 segments, 4 flags\nmemory: clients can make each worker take \d+ MiB and \d\.\d MiB a connection; limits.connections bounds these$",
+        r"ok: 6 areas, 8 routes, 4 segments, 4 flags\nmemory: clients can make each worker take \d+ MiB and \d\.\d MiB a connection; limits.connections bounds these: \d+ would fit into the \d+.* here$",
         done.output,
     )
+
+
+def test_check_warns_of_limits_that_are_more_than_the_memory_here(sample: Path) -> None:
+    routes = sample / "routes.yaml"
+    written = routes.read_text()
+    routes.write_text(f"{written}\nlimits: {{connections: 1000000}}\n")
+    done = call(sample, "check")
+    assert done.exit_code == 0
+    assert re.search(
+        r"^warning: memory: .* which is more than the .* here; of limits.connections ", done.output, re.MULTILINE
+    )
+    routes.write_text(f"{written}\nlimits: {{connections: 1}}\n")
+    assert "warning" not in call(sample, "check").output
 
 
 def test_check_names_the_flags_that_no_command_edits(sample: Path) -> None:
