@@ -89,15 +89,16 @@ async def control(assignment: Assignment) -> int:
         latch=store.present,
     )
     latch = Rollbacks(state, store, keeper)
-    prober = Prober(
-        page=Page(map_page(state.probes, writable=True), Probed),
-        plan=lambda: reloader.standing.plan,
-        context_of=lambda spec: backend_context(spec.tls, state.file),
-    )
-    drills = DrillFile(state=state, boot=settings.boot, publisher=publisher)
     resolver = Resolver(
         page=Page(map_page(state.names, writable=True), Resolved), plan=lambda: reloader.standing.plan, own=own
     )
+    prober = Prober(
+        page=Page(map_page(state.probes, writable=True), Probed),
+        plan=lambda: reloader.standing.plan,
+        endpoints=resolver.endpoints,
+        context_of=lambda spec: backend_context(spec.tls, state.file),
+    )
+    drills = DrillFile(state=state, boot=settings.boot, publisher=publisher)
     telemetry = Telemetry(
         own=own,
         slots=[Counters(map_page(state.counters(slot), writable=False)) for slot in slots],
@@ -111,7 +112,11 @@ async def control(assignment: Assignment) -> int:
         more=lambda: warmth.levels(),  # noqa: PLW0108 - it is made below
     )
     warmth = WarmthWatch(
-        path=state.warm, counted=telemetry, plan=lambda: reloader.standing.plan, verdict=prober.verdict
+        path=state.warm,
+        counted=telemetry,
+        plan=lambda: reloader.standing.plan,
+        endpoints=resolver.endpoints,
+        verdict=prober.verdict,
     )
     freezer = Freezer(state=state, boot=settings.boot, publisher=publisher, record=journal.record)
     lateness = Lateness(publisher, store)

@@ -229,8 +229,10 @@ def _status_lines(report: dict[str, Any]) -> Iterator[str]:
         if one["stale"]:
             then = "its last addresses are kept" if one["address"] else "workers ask the system"
             yield f"{one['backend']} {one['url']}: its host can't be looked up ({one['stale']}); {then}"
+    for one in report["endpoints"]:
         if one["why"]:
-            yield f"{one['backend']} {one['url']} failed its last probe: {one['why']}"
+            where = f"{one['url']} {one['address']}".rstrip()
+            yield f"{one['backend']} {where} failed its last probe: {one['why']}"
     for worker in report["workers"]:
         if worker["late"]:
             yield f"ALARM: worker {worker['slot']} has not run what it is told to for over 5 s"

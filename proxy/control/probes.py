@@ -1,8 +1,13 @@
 """Probes: control asks every endpoint whose backend has a `health` path, and tells the workers who is unhealthy.
 
 A probe is a GET over a connection of its own, since a kept one would say nothing of whether new ones are taken; 200 to
-399 is healthy (as Kubernetes has it). It goes the way that requests go: with the backend's own headers and Host, certificates
-verified as its `tls` says. What stands on the page when control starts is where it begins, so its restart changes nothing.
+399 is healthy (as Kubernetes has it). It goes the way that requests go: to the addresses that workers were told, with the backend's
+own headers and Host, certificates verified as its `tls` says. What stands on the page when control starts is where it begins, so its
+restart changes nothing.
+
+A probe looks nothing up. If it did, trouble with names would look like trouble with a system whose addresses are known: workers go
+on asking those, and where an area says `fallback: safe` they would have its reads answered by the other system. A name whose
+addresses aren't known isn't probed, and counts as healthy.
 
 When control is dead nobody probes, and the page stops beating: then the workers no longer heed it (`proxy.supervise.heeded`).
 """
@@ -14,7 +19,7 @@ import dataclasses
 import logging
 import random
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -22,54 +27,83 @@ from urllib.parse import urlsplit
 import httpx
 
 from proxy.core.metrics import label
-from proxy.core.model import Backend
+from proxy.core.model import Backend, Fallback
 from proxy.core.pages import Page, Probed
 from proxy.core.plan import ENDPOINTS_OWN, KEEP, BackendSpec, Plan
-from proxy.core.probing import ProbeTally, endpoint_name
+from proxy.core.ports import port_of
+from proxy.core.probing import ProbeTally, addressed, endpoint_name
 from proxy.core.reaching import Probe
+from proxy.core.resolving import is_name
 
 _LOOK_S: Final = 0.25  # how soon an edit is noticed, and how often the page beats
 _SPREAD: Final = 0.1  # of the time between two probes, so that endpoints aren't asked all at once
 _HEALTHY: Final = range(200, 400)
 _ROOM_LEFT_BYTES: Final = 64  # of the page, for what stands around the list
 
+EndpointsOf = Callable[[BackendSpec], Iterable[tuple[str, str]]]
 ContextOf = Callable[[BackendSpec], ssl.SSLContext]
 Verdict = Literal["off", "unknown", "healthy", "unhealthy"]
+
+_Endpoint = tuple[BackendSpec, str, str]
+"""A URL, and an address of its host; empty: the URL has it, or none is known."""
 
 _log = logging.getLogger("control")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Target:
-    """One endpoint that is probed."""
+    """One endpoint that is probed; without an address the URL has it, or it is this machine."""
 
     spec: BackendSpec
     probe: Probe
     url: str
+    address: str
 
     @property
     def name(self) -> str:
-        return endpoint_name(self.spec.name, self.url)
+        return endpoint_name(self.spec.name, addressed(self.url, self.address))
+
+    @property
+    def asked(self) -> str:
+        """What is asked for: the probe's path at the address."""
+        if not self.address:
+            return self.url + self.probe.path
+        parts = urlsplit(self.url)
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return parts._replace(netloc=f"{host}:{port_of(parts)}").geturl() + self.probe.path
+
+    @property
+    def met_as(self) -> str:
+        """Whose certificate it has to show; empty: that of the host in what is asked for."""
+        named = None if self.spec.tls is None else self.spec.tls.server_name
+        return named or (self.address and urlsplit(self.url).hostname) or ""
 
 
 class Prober:
     """Probes the endpoints of the plan in force."""
 
-    def __init__(self, *, page: Page[Probed], plan: Callable[[], Plan | None], context_of: ContextOf) -> None:
+    def __init__(
+        self, *, page: Page[Probed], plan: Callable[[], Plan | None], endpoints: EndpointsOf, context_of: ContextOf
+    ) -> None:
         """Probe nothing yet.
 
         Args:
             page: what workers read; written by nobody else.
             plan: gives the plan in force, the same object as long as it is.
+            endpoints: gives those of a backend as workers have them now, each a URL and an address.
             context_of: makes the TLS context that a backend's requests are sent with; may raise OSError.
         """
         self._page = page
         self._plan = plan
+        self._endpoints_of = endpoints
         self._context_of = context_of
         told = page.read()
         self._unhealthy_before = frozenset(() if told is None else told.unhealthy)
         self._tallies: dict[str, ProbeTally] = {}
-        self._contexts: dict[_Target, ssl.SSLContext] = {}
+        self._contexts: dict[BackendSpec, ssl.SSLContext] = {}
+        self._making = asyncio.Lock()
+        self._endpoints: tuple[_Endpoint, ...] = ()  # that are asked, and should be probed
+        self._fallback = False  # some area's reads go to legacy where none of new's is healthy
 
     async def run(self) -> None:
         """Probe until cancelled."""
@@ -78,12 +112,14 @@ class Prober:
         async with asyncio.TaskGroup() as group:
             while True:
                 plan = self._plan()
-                if plan is not None and plan is not seen:
-                    seen = plan
-                    wanted = list(_targets(plan))
+                endpoints = () if plan is None else self._named(plan)
+                if plan is not None and (plan is not seen or endpoints != self._endpoints):
+                    seen, self._endpoints = plan, endpoints
+                    self._fallback = any(area.fallback is Fallback.SAFE and not area.retired for area in plan.areas)
+                    wanted = dict.fromkeys(_targets(endpoints))
                     for target in [one for one in tasks if one not in wanted]:
                         tasks.pop(target).cancel()
-                        self._contexts.pop(target, None)
+                    self._contexts = {spec: one for spec, one in self._contexts.items() if spec in plan.backends}
                     self._tallies = {target.name: self._tally(target, anew=target not in tasks) for target in wanted}
                     self._unhealthy_before = frozenset()
                     self._tell()
@@ -93,20 +129,28 @@ class Prober:
                 self._page.beat()
                 await asyncio.sleep(_LOOK_S)
 
-    def verdict(self, backend: Backend, url: str) -> tuple[Verdict, str]:
-        """What probes say of an endpoint, and how the last one failed."""
-        tally = self._tallies.get(endpoint_name(backend, url))
-        if tally is None:
+    def verdict(self, backend: Backend, endpoint: str) -> tuple[Verdict, str]:
+        """What probes say of an endpoint (`proxy.core.probing.addressed`), and how the last one failed."""
+        tally = self._tallies.get(endpoint_name(backend, endpoint))
+        if tally is None and all(spec.name is not backend for spec, _, _ in self._endpoints):
             return "off", ""
-        if not tally.known:
+        if tally is None or not tally.known:
             return "unknown", ""
         return ("healthy" if tally.healthy else "unhealthy"), tally.why
 
     def levels(self) -> Iterator[tuple[str, int]]:
         """The metric, for every endpoint that is probed."""
         for name, tally in self._tallies.items():
-            backend, _, url = name.partition(" ")
-            yield f'strangler_endpoint_healthy{{backend="{backend}",endpoint="{label(url)}"}}', int(tally.healthy)
+            backend, _, endpoint = name.partition(" ")
+            yield f'strangler_endpoint_healthy{{backend="{backend}",endpoint="{label(endpoint)}"}}', int(tally.healthy)
+
+    def _named(self, plan: Plan) -> tuple[_Endpoint, ...]:
+        return tuple(
+            (spec, url, address)
+            for spec in plan.backends
+            if spec.health is not None
+            for url, address in self._endpoints_of(spec)
+        )
 
     def _tally(self, target: _Target, *, anew: bool) -> ProbeTally:
         """What is known of an endpoint; `anew`: how it is probed changed, so only the verdict is kept."""
@@ -127,7 +171,7 @@ class Prober:
             else:
                 if tally.take(why):
                     self._tell()
-                    _tell_people(target, tally)
+                    self._tell_people(target, tally)
             await asyncio.sleep(probe.every_s * random.uniform(1 - _SPREAD, 1 + _SPREAD))  # noqa: S311
 
     async def _ask(self, target: _Target) -> str:
@@ -135,7 +179,7 @@ class Prober:
         spec = target.spec
         try:
             async with asyncio.timeout(target.probe.timeout_s):
-                context = await self._context(target)
+                context = _UNUSED if target.url.startswith("http:") else await self._context(spec)
                 async with (
                     httpx.AsyncClient(
                         verify=context,
@@ -144,7 +188,10 @@ class Prober:
                         timeout=None,  # noqa: S113 - the whole probe has one
                     ) as client,
                     client.stream(
-                        "GET", target.url + target.probe.path, headers=_headers(target), extensions=_sni(spec)
+                        "GET",
+                        target.asked,
+                        headers=_headers(target),
+                        extensions={"sni_hostname": target.met_as} if target.met_as else {},
                     ) as answer,
                 ):
                     return "" if answer.status_code in _HEALTHY else f"it answers {answer.status_code}"
@@ -153,14 +200,13 @@ class Prober:
         except (httpx.HTTPError, OSError) as error:
             return str(error) or type(error).__name__
 
-    async def _context(self, target: _Target) -> ssl.SSLContext:
-        """How it is met over TLS, made once: to read the system's authorities takes as long as many probes."""
-        if not target.url.startswith("https:"):
-            return _UNUSED
-        context = self._contexts.get(target)
-        if context is None:
-            context = self._contexts[target] = await asyncio.to_thread(self._context_of, target.spec)
-        return context
+    async def _context(self, spec: BackendSpec) -> ssl.SSLContext:
+        """How a backend is met over TLS, made once: to read the system's authorities takes as long as many probes."""
+        async with self._making:
+            context = self._contexts.get(spec)
+            if context is None:
+                context = self._contexts[spec] = await asyncio.to_thread(self._context_of, spec)
+            return context
 
     def _tell(self) -> None:
         names = sorted(name for name, tally in self._tallies.items() if not tally.healthy)
@@ -174,12 +220,29 @@ class Prober:
         if told is None or told.unhealthy != tuple(fitting):
             self._page.write(Probed(unhealthy=tuple(fitting)))
 
+    def _tell_people(self, target: _Target, tally: ProbeTally) -> None:
+        if tally.healthy:
+            _log.warning("%s is healthy again", target.name)
+            return
+        backend = target.spec.name
+        if any(spec.name is backend and self._asked_first(spec, url, one) for spec, url, one in self._endpoints):
+            then = "others are asked first"
+        elif backend is Backend.NEW and self._fallback:
+            then = "no other is left: legacy answers the reads of areas with fallback: safe, the rest is asked all the same"
+        else:
+            then = "it is asked all the same, as no other is left"
+        _log.error("%s is unhealthy (%s: %s); %s", target.name, target.probe.path, tally.why, then)
 
-def _targets(plan: Plan) -> Iterator[_Target]:
-    for spec in plan.backends:
-        if spec.health is not None:
-            for url in dict.fromkeys(spec.urls):
-                yield _Target(spec, spec.health, url)
+    def _asked_first(self, spec: BackendSpec, url: str, address: str) -> bool:
+        tally = self._tallies.get(endpoint_name(spec.name, addressed(url, address)))
+        return tally is None or tally.healthy
+
+
+def _targets(endpoints: Iterable[_Endpoint]) -> Iterator[_Target]:
+    """Those that can be probed as workers ask them: of a name some address has to be known."""
+    for spec, url, address in endpoints:
+        if spec.health is not None and (address or not is_name(urlsplit(url).hostname or "")):
+            yield _Target(spec, spec.health, url, address)
 
 
 def _headers(target: _Target) -> list[tuple[str, str]]:
@@ -191,19 +254,6 @@ def _headers(target: _Target) -> list[tuple[str, str]]:
     if not any(name.lower() == "user-agent" for name, _ in headers):
         headers.append(("User-Agent", "strangler-probe"))
     return headers
-
-
-def _sni(spec: BackendSpec) -> dict[str, str]:
-    return {} if spec.tls is None or spec.tls.server_name is None else {"sni_hostname": spec.tls.server_name}
-
-
-def _tell_people(target: _Target, tally: ProbeTally) -> None:
-    if tally.healthy:
-        _log.warning("%s is healthy again", target.name)
-        return
-    others = len(set(target.spec.urls)) > 1
-    then = "others are asked first" if others else "it is asked all the same, as there is no other"
-    _log.error("%s is unhealthy (%s: %s); %s", target.name, target.probe.path, tally.why, then)
 
 
 _UNUSED: Final = ssl.SSLContext(

@@ -23,6 +23,7 @@ from proxy.control.telemetry import Telemetry
 from proxy.control.warmth import LegacyWarm, WarmthWatch
 from proxy.core.footprint import Footprint, footprint
 from proxy.core.plan import Plan
+from proxy.core.probing import addressed
 from proxy.core.status import area_statuses
 
 _COMPLAINTS_SHOWN: Final = 200
@@ -229,22 +230,21 @@ class Reporter:
         beliefs = self._telemetry.beliefs()
         lines = []
         for spec in plan.backends:
-            for url in dict.fromkeys(spec.urls):
-                verdict, why = self._prober.verdict(spec.name, url)
-                addresses, stale = self._resolver.known(urlsplit(url).hostname or "")
-                for address in addresses or ("",):
-                    held_off = beliefs.get((spec.name.value, f"{url} {address}".rstrip()), {})
-                    lines.append(
-                        EndpointLine(
-                            backend=spec.name.value,
-                            url=url,
-                            address=address,
-                            stale=stale,
-                            probes=verdict,
-                            why=why,
-                            held_off={str(slot): told for slot, told in held_off.items()},
-                        )
+            for url, address in self._resolver.endpoints(spec):
+                endpoint = addressed(url, address)
+                verdict, why = self._prober.verdict(spec.name, endpoint)
+                held_off = beliefs.get((spec.name.value, endpoint), {})
+                lines.append(
+                    EndpointLine(
+                        backend=spec.name.value,
+                        url=url,
+                        address=address,
+                        stale=self._resolver.known(urlsplit(url).hostname or "")[1],
+                        probes=verdict,
+                        why=why,
+                        held_off={str(slot): told for slot, told in held_off.items()},
                     )
+                )
         return tuple(lines)
 
     def _worker_lines(self) -> tuple[WorkerLine, ...]:

@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from proxy.core.counters import Counters
 from proxy.core.metrics import label
 from proxy.core.pages import Page, Resolved
-from proxy.core.plan import Plan
+from proxy.core.plan import BackendSpec, Plan
 from proxy.core.reaching import Dns
 from proxy.core.resolving import KnownName, Told, names_of
 
@@ -92,7 +93,13 @@ class Resolver:
     def known(self, host: str) -> tuple[tuple[str, ...], str]:
         """The addresses of a host, and why no newer can be had; neither, if it is no name that is asked for."""
         found = self._names.get(host)
-        return ((), "") if found is None else (found.addresses, found.why)
+        return (self._before.get(host, ()), "") if found is None else (found.addresses, found.why)
+
+    def endpoints(self, spec: BackendSpec) -> Iterator[tuple[str, str]]:
+        """The endpoints of a backend as workers have them: URLs, each once with every address that is known of its host; else with none (empty)."""
+        for url in dict.fromkeys(spec.urls):
+            for address in self.known(urlsplit(url).hostname or "")[0] or ("",):
+                yield url, address
 
     def levels(self) -> Iterator[tuple[str, int]]:
         """The metrics of every name."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,7 +17,8 @@ from proxy.control.commands import Refused
 from proxy.control.durable import write_file
 from proxy.control.telemetry import requests_by_area
 from proxy.core.model import Backend
-from proxy.core.plan import Plan
+from proxy.core.plan import BackendSpec, Plan
+from proxy.core.probing import addressed
 from proxy.core.warmth import KEPT_H, Peaks, Seen, warmth
 
 _EVERY_S: Final = 5.0
@@ -77,7 +78,7 @@ class Counted(Protocol):
         """Every series."""
 
     def beliefs(self) -> dict[tuple[str, str], dict[int, str]]:
-        """For each endpoint (backend, URL) that is held off: by worker slot, why."""
+        """For each endpoint (backend, URL and address) that is held off: by worker slot, why."""
 
     def breakers(self) -> Breakers:
         """Those that aren't closed."""
@@ -90,6 +91,7 @@ class WarmthWatch:
         path: where the most of each hour is remembered.
         counted: what was counted.
         plan: gives the one in force; None: none is known yet.
+        endpoints: gives those of a backend as workers have them, each a URL and an address.
         verdict: gives what the probes of an endpoint say.
         hour: gives the present one, counted from 1970.
     """
@@ -100,12 +102,14 @@ class WarmthWatch:
         path: Path,
         counted: Counted,
         plan: Callable[[], Plan | None],
+        endpoints: Callable[[BackendSpec], Iterable[tuple[str, str]]],
         verdict: Callable[[Backend, str], tuple[str, str]],
         hour: Callable[[], int] = lambda: int(time.time()) // _HOUR_S,
     ) -> None:
         self._path = path
         self._counted = counted
         self._plan = plan
+        self._endpoints = endpoints
         self._verdict = verdict
         self._hour = hour
         self._samples: deque[_Sample] = deque(maxlen=_NOW_SAMPLES)
@@ -177,11 +181,11 @@ class WarmthWatch:
     def _seen(self, plan: Plan) -> Seen:
         spec = next(one for one in plan.backends if one.name is Backend.LEGACY)
         beliefs = self._counted.beliefs()
-        urls = dict.fromkeys(spec.urls)
+        endpoints = [addressed(url, address) for url, address in self._endpoints(spec)]
         healthy = sum(
-            self._verdict(spec.name, url)[0] != "unhealthy"
-            and set(beliefs.get((spec.name.value, url), {}).values()) <= {"returning"}
-            for url in urls
+            self._verdict(spec.name, endpoint)[0] != "unhealthy"
+            and set(beliefs.get((spec.name.value, endpoint), {}).values()) <= {"returning"}
+            for endpoint in endpoints
         )
         legacy = returning = 0.0
         if len(self._samples) > 1:
@@ -192,7 +196,7 @@ class WarmthWatch:
             legacy_per_s=legacy,
             returning_per_s=returning,
             most_per_s=self._peaks.most(self._hour()),
-            endpoints=len(urls),
+            endpoints=len(endpoints),
             healthy=healthy,
             workers=self._counted.workers,
             tripped=len(self._counted.breakers().get(spec.name.value, {})),

@@ -25,7 +25,7 @@ LAYOUT: Final = 1
 
 PAGE_BYTES: Final = 4096
 ROSTER_PAGE_BYTES: Final = 16 << 10  # 257 slots, each with a pid of 7 digits and a count
-PROBES_PAGE_BYTES: Final = 64 << 10  # some 200 unhealthy endpoints with the longest names, or 1 500 with common ones
+PROBES_PAGE_BYTES: Final = 64 << 10  # some 200 unhealthy endpoints with the longest names, or 1 000 with common ones
 NAMES_PAGE_BYTES: Final = 64 << 10  # some 3 000 addresses
 LATCH_PAGE_BYTES: Final = 256 << 10
 """The latch's page: room for some 800 rollbacks. One that doesn't fit is refused, except of everything, which always does."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 from proxy.core.model import Backend
 
 
-def endpoint_name(backend: Backend, url: str) -> str:
-    """An endpoint as control and workers name it to each other, and to people."""
-    return f"{backend.value} {url}"
+def addressed(url: str, address: str) -> str:
+    """An endpoint of a backend: its URL, and which address of its host is meant; empty: the URL has it, or none is known."""
+    return f"{url} {address}" if address else url
+
+
+def endpoint_name(backend: Backend, endpoint: str) -> str:
+    """An endpoint (as `addressed` has it) as control and workers name it to each other, and to people."""
+    return f"{backend.value} {endpoint}"
 
 
 class ProbeTally:

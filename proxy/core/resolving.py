@@ -86,7 +86,12 @@ def names_of(urls: Iterable[str]) -> tuple[str, ...]:
     `localhost` is this machine, whatever it listens on (RFC 6761 §6.3): the system connects to whichever address works.
     """
     hosts = dict.fromkeys(urlsplit(url).hostname or "" for url in urls)
-    return tuple(host for host in hosts if not _is_address(host) and host.rpartition(".")[2] != "localhost")
+    return tuple(filter(is_name, hosts))
+
+
+def is_name(host: str) -> bool:
+    """Whether a host is a name to be looked up."""
+    return not _is_address(host) and host.rpartition(".")[2] != "localhost"
 
 
 def _is_address(host: str) -> bool:

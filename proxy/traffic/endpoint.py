@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from proxy.core.endpointhealth import EndpointHealth, Standing
 from proxy.core.ports import port_of
+from proxy.core.probing import addressed
 from proxy.core.reaching import EndpointCare
 from proxy.traffic.limits import TICK_S, ticks
 from proxy.traffic.reach import Reach
@@ -69,7 +70,7 @@ class Endpoint:
         self.url = url
         self.host = parts.hostname or ""
         self.target = address or self.host
-        self.name = url if address is None else f"{url} {address}"
+        self.name = addressed(url, address or "")
         self.port = port_of(parts)
         self.tls = tls
         self.in_flight = 0

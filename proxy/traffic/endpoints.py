@@ -71,7 +71,7 @@ class Endpoints:
         """Probes say something else."""
         self._unhealthy = unhealthy
         for endpoint in self._found.values():
-            endpoint.probed(tick, healthy=endpoint_name(endpoint.backend, endpoint.url) not in unhealthy)
+            endpoint.probed(tick, healthy=endpoint_name(endpoint.backend, endpoint.name) not in unhealthy)
 
     def sweep(self, tick: int, idle_ticks: int, defects: Defects) -> None:
         """Close what has rested for too long, and look at what is minded; called once a tick."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 import pytest
 
 from proxy.control.probes import Prober
-from proxy.core.model import Backend
+from proxy.core.model import Backend, Fallback
 from proxy.core.pages import PROBES_PAGE_BYTES, Page, Probed
-from proxy.core.plan import BackendSpec, BackendTls, Plan
+from proxy.core.plan import Area, BackendSpec, BackendTls, Plan
 from proxy.core.reaching import Probe
 from proxy.traffic.tls import backend_context
 from tests.certificates import Authority
@@ -32,6 +33,7 @@ class Endpoint:
         self.silent = False
         self.heads: list[bytes] = []
         self.url = ""
+        self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -46,11 +48,13 @@ class Endpoint:
 
 
 @contextlib.asynccontextmanager
-async def endpoint(context: ssl.SSLContext | None = None) -> AsyncIterator[Endpoint]:
+async def endpoint(
+    context: ssl.SSLContext | None = None, *, address: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[Endpoint]:
     found = Endpoint()
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    found.url = f"http{'s' if context else ''}://127.0.0.1:{port}"
+    server = await asyncio.start_server(found.serve, address, port, ssl=context)
+    found.port = server.sockets[0].getsockname()[1]
+    found.url = f"http{'s' if context else ''}://{address}:{found.port}"
     async with server:
         yield found
 
@@ -61,6 +65,7 @@ class Probing:
     def __init__(self, *urls: str, path_of: Any = Path, **options: Any) -> None:
         self.page = Page(memoryview(bytearray(PROBES_PAGE_BYTES)), Probed)
         self._path_of = path_of
+        self.addresses: tuple[str, ...] = ()  # of all hosts
         self.plan = self.planned(*urls, **options)
 
     def planned(self, *urls: str, **options: Any) -> Plan:
@@ -70,7 +75,10 @@ class Probing:
         def context_of(spec: BackendSpec) -> ssl.SSLContext:
             return backend_context(spec.tls, self._path_of)
 
-        return Prober(page=self.page, plan=lambda: self.plan, context_of=context_of)
+        def endpoints(spec: BackendSpec) -> list[tuple[str, str]]:
+            return [(url, address) for url in spec.urls for address in self.addresses or ("",)]
+
+        return Prober(page=self.page, plan=lambda: self.plan, endpoints=endpoints, context_of=context_of)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Prober]:
@@ -172,6 +180,82 @@ def test_a_backend_over_tls_is_probed_with_its_own_authority_and_name(tmp_path: 
     run(story())
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="needs two loopback addresses; on macOS: ifconfig lo0 alias 127.0.0.2"
+)
+def test_of_a_names_addresses_the_one_that_fails_is_told_alone_and_each_is_asked_as_the_name() -> None:
+    async def story() -> None:
+        async with endpoint() as good, endpoint(address="127.0.0.2", port=good.port) as bad:
+            url = f"http://shop.test:{good.port}"
+            probing = Probing(url)
+            async with probing.running() as prober:
+                await until_async(lambda: probing.page.beats > 1, "it runs")
+                assert prober.verdict(Backend.NEW, url) == ("unknown", "")  # no address is known: nobody is asked
+                assert (probing.told(), list(prober.levels())) == ((), [])
+                probing.addresses = ("127.0.0.1", "127.0.0.2")
+                both = [f"{url} {one}" for one in probing.addresses]
+                await until_async(
+                    lambda: [prober.verdict(Backend.NEW, one)[0] for one in both] == ["healthy"] * 2, "both are asked"
+                )
+                bad.status = 503
+                await until_async(lambda: probing.told() == (f"new {url} 127.0.0.2",), "it is told")
+                assert prober.verdict(Backend.NEW, f"{url} 127.0.0.1") == ("healthy", "")
+                probing.addresses = ("127.0.0.1",)
+                await until_async(lambda: probing.told() == (), "an address that is gone is forgotten")
+            heads = b"".join((*good.heads, *bad.heads))
+            assert heads.count(b"\r\nHost: shop.test:%d\r\n" % good.port) == len(good.heads) + len(bad.heads)
+
+    run(story())
+
+
+def test_an_address_over_tls_shows_the_certificate_of_its_name(tmp_path: Path) -> None:
+    for name in ("shop.test", "other.test"):
+        (tmp_path / name).mkdir()
+    authority = Authority(tmp_path / "shop.test")
+
+    async def story() -> None:
+        async with (
+            endpoint(authority.serving(authority.sign("shop.test"))) as right,
+            endpoint(authority.serving(authority.sign("other.test"))) as wrong,
+        ):
+            urls = [f"https://shop.test:{one.port}" for one in (right, wrong)]
+            probing = Probing(*urls, tls=BackendTls(ca=authority.ca), path_of=authority.path_of)
+            probing.addresses = ("127.0.0.1",)
+            async with probing.running() as prober:
+                await until_async(lambda: probing.told() == (f"new {urls[1]} 127.0.0.1",), "the other's is refused")
+                await until_async(
+                    lambda: prober.verdict(Backend.NEW, f"{urls[0]} 127.0.0.1") == ("healthy", ""), "its own isn't"
+                )
+                assert "certificate verify failed" in prober.verdict(Backend.NEW, f"{urls[1]} 127.0.0.1")[1]
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("areas", "then"),
+    [
+        ((), "it is asked all the same, as no other is left"),
+        (
+            (Area(name="help", place="-", flag="help", fallback=Fallback.SAFE),),
+            "no other is left: legacy answers the reads of areas with fallback: safe, the rest is asked all the same",
+        ),
+    ],
+)
+def test_when_none_is_left_it_is_said_who_answers(
+    areas: tuple[Area, ...], then: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with endpoint() as only:
+            only.status = 500
+            probing = Probing(only.url)
+            probing.plan = a_plan("http://127.0.0.1:1", only.url, areas=areas, new_options={"health": PROBE})
+            async with probing.running():
+                await until_async(lambda: probing.told() == (f"new {only.url}",), "it is told")
+            assert f"new {only.url} is unhealthy (/readyz: it answers 500); {then}" in caplog.messages
+
+    run(story())
+
+
 def test_another_plan_changes_who_is_probed_and_forgets_who_no_longer_is() -> None:
     async def story() -> None:
         async with endpoint() as one, endpoint() as other:
@@ -206,12 +290,12 @@ def test_control_begins_where_it_stopped_and_beats_as_long_as_it_probes() -> Non
 
 def test_a_page_that_is_full_leaves_out_the_rest() -> None:
     async def story() -> None:
-        urls = [f"http://127.0.0.1:1/{'x' * 250}{i}" for i in range(300)]
+        urls = [f"http://127.0.0.1:1/{'x' * 1000}{i}" for i in range(80)]
         probing = Probing(*urls, health=Probe(path="/", every_s=60, unhealthy_after=1))
         async with probing.running() as prober:
-            await until_async(lambda: [value for _, value in prober.levels()] == [0] * 300, "all are unhealthy")
+            await until_async(lambda: [value for _, value in prober.levels()] == [0] * 80, "all are unhealthy")
             told = probing.told()
             assert told is not None
-            assert 200 < len(told) < 300
+            assert 50 < len(told) < 80
 
     run(story())

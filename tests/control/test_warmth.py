@@ -44,11 +44,14 @@ class Watched:
             route("/orders/**"), route("/blog/**", area="blog"), areas=(area("orders"), area("blog", retired=True))
         )
         self.url = made.backends[0].urls[0]
+        self.addresses = [""]
+        self.unhealthy: set[str] = set()
         self.watch = WarmthWatch(
             path=path,
             counted=self.counts,
             plan=lambda: made,
-            verdict=lambda backend, url: ("unknown", ""),
+            endpoints=lambda spec: [(url, address) for url in spec.urls for address in self.addresses],
+            verdict=lambda backend, endpoint: ("unhealthy" if endpoint in self.unhealthy else "unknown", ""),
             hour=lambda: HOUR,
         )
 
@@ -96,6 +99,16 @@ def test_an_endpoint_that_workers_hold_off_is_not_counted_on(tmp_path: Path) -> 
     watched.counts.held_off = {(Backend.LEGACY.value, watched.url): {0: "unreachable"}}
     found = watched.figure()
     assert (found.healthy, found.percent) == (0, 0)
+
+
+def test_each_address_of_a_name_is_counted_on_by_itself(tmp_path: Path) -> None:
+    watched = Watched(tmp_path / "warm.json")
+    watched.addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]
+    watched.traffic(legacy=50, new=0)
+    watched.unhealthy = {f"{watched.url} 10.0.0.1"}
+    watched.counts.held_off = {(Backend.LEGACY.value, f"{watched.url} 10.0.0.2"): {0: "unreachable"}}
+    found = watched.figure()
+    assert (found.endpoints, found.healthy, found.percent) == (4, 2, 50)
 
 
 def test_people_read_it_in_one_line() -> None:
