@@ -29,7 +29,22 @@ import sys
 from mypyc.build import mypycify
 from setuptools import setup
 modules = mypycify(["--config-file=", "--ignore-missing-imports", *sys.argv[1:]], opt_level="3", debug_level="0", group_name="strangler")
+if sys.platform != "win32":
+    for module in modules:
+        module.extra_compile_args += ["-include", "cold.h"]
 setup(name="strangler", packages=[], ext_modules=modules, script_args=["-q", "build_ext", "--inplace"])
+"""
+
+
+# What errors alone reach, said to gcc and clang: they then keep the branches that lead there out of the way of what every
+# request runs, which has to fit into the processor's first cache.
+_COLD = """
+struct _object;
+void CPy_AddTraceback(const char *, const char *, int, struct _object *) __attribute__((cold));
+void CPy_TypeError(const char *, struct _object *) __attribute__((cold));
+void CPy_TypeErrorTraceback(const char *, const char *, int, struct _object *, const char *, struct _object *) __attribute__((cold));
+void CPyError_OutOfMemory(void) __attribute__((cold));
+static void CPy_DecRef(struct _object *) __attribute__((cold));
 """
 
 
@@ -70,6 +85,7 @@ class WheelHook(BuildHookInterface[Any]):
             return f"No C compiler ({compiler}) on PATH; on Debian and Ubuntu: apt install gcc python3-dev"
         self._scratch = Path(tempfile.mkdtemp(prefix="strangler-native-"))
         shutil.copytree(Path(self.root, "proxy"), self._scratch / "proxy", ignore=shutil.ignore_patterns("*.so"))
+        (self._scratch / "cold.h").write_text(_COLD)
         kept = set(self.config["native-except"])
         found = (path for pattern in self.config["native"] for path in sorted(Path(self.root).glob(pattern)))
         modules = [name for path in found if (name := path.relative_to(self.root).as_posix()) not in kept]
