@@ -64,3 +64,8 @@ def chain_of(leaf: trustme.LeafCert) -> bytes:
 def key_of(leaf: trustme.LeafCert) -> bytes:
     """The private key."""
     return leaf.private_key_pem.bytes()
+
+
+def raise_at_bare_end(sock: ssl.SSLSocket) -> None:
+    """Take an end without a closure alert for what it is: a cut (`ssl.SSLEOFError`), where Python's default is a clean end."""
+    sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # typeshed knows it as an argument of wrap_socket alone

@@ -96,7 +96,7 @@ class Endpoint:
             if connection.uses:
                 self.answered(connection.rested_tick)
             if self.gone:
-                connection.transport.abort()
+                connection.transport.close()
                 return
         if connection.transport.is_closing():
             connection.transport.abort()
@@ -109,13 +109,13 @@ class Endpoint:
             self._idle.remove(connection)
 
     def close_idle(self, before_tick: int) -> None:
-        """Close the connections that have rested since before a tick."""
+        """Close the connections that have rested since before a tick; over TLS with the alert that RFC 9112 §9.8 demands."""
         idle = self._idle
         if idle and idle[0].rested_tick < before_tick:
             self._idle = [connection for connection in idle if connection.rested_tick >= before_tick]
             for connection in idle:
                 if connection.rested_tick < before_tick:
-                    connection.transport.abort()
+                    connection.transport.close()
 
     def retire(self) -> None:
         """No generation names it any more: what is idle closes now, the rest when it comes back."""
@@ -124,7 +124,7 @@ class Endpoint:
         self._show(Standing.SOUND)
         idle, self._idle = self._idle, []
         for connection in idle:
-            connection.transport.abort()
+            connection.transport.close()
 
     # -- health
 

@@ -326,6 +326,45 @@ def test_a_client_that_waits_for_100_hears_the_last_word_instead(
         assert client.exactly(2) == b"no"
 
 
+@differs(nginx="the field is removed")
+def test_who_waits_for_100_without_content_is_passed_on_and_heard_by_the_backend(
+    client: Wire, backend: RawBackend
+) -> None:
+    client.send(b"GET / HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\n\r\n")
+    with backend.accept() as server:
+        assert len(lines_of(server.head().lower(), b"expect")) == 1
+        server.send(OK)
+        assert client.answer()[2] == b"ok"
+
+
+@differs(nginx="TRACE is 405")
+def test_a_trace_with_content_is_passed_on_whole(client: Wire, backend: RawBackend) -> None:
+    client.send(b"TRACE / HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nhi")
+    with backend.accept() as server:
+        head = server.head()
+        assert line_of(head).startswith(b"TRACE / ")
+        assert lines_of(head.lower(), b"content-length") == [b"content-length: 2"]
+        assert server.exactly(2) == b"hi"
+        server.send(OK)
+        assert client.answer()[2] == b"ok"
+
+
+@differs(nginx="an upload that is there as a whole is given a length")
+def test_a_backend_that_answered_as_http_1_0_is_sent_chunks_all_the_same(client: Wire, backend: RawBackend) -> None:
+    client.send(GET)
+    with backend.accept() as server:
+        server.head()
+        server.send(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        assert client.answer()[2] == b"ok"
+    client.send(b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
+    with backend.accept() as server:
+        head = server.head().lower()
+        assert lines_of(head, b"transfer-encoding") == [b"transfer-encoding: chunked"]
+        assert server.until(b"0\r\n\r\n") == b"2\r\nhi\r\n0\r\n\r\n"
+        server.send(b"HTTP/1.0 411 Length Required\r\nContent-Length: 2\r\n\r\nno")
+        assert client.answer()[0] == 411
+
+
 @differs(nginx="1.22 takes every interim answer but 101 for the last")
 def test_interim_answers_of_any_number_pass_when_they_come(client: Wire, backend: RawBackend) -> None:
     client.send(GET)

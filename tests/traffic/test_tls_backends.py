@@ -14,9 +14,10 @@ import pytest
 import trustme
 
 from proxy.core.body import LINES_A_TURN
+from proxy.core.limits import Limits
 from proxy.core.plan import BackendTls
 from proxy.core.websocket import accept
-from tests.certificates import Authority
+from tests.certificates import Authority, raise_at_bare_end
 from tests.traffic.wire import PATIENCE_S, Node, RawBackend, Wire, a_plan
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n"
@@ -284,6 +285,21 @@ def test_an_answer_that_ends_with_its_connection_is_whole_only_if_tls_says_so(
             client.until(b"0\r\n\r\n")
         else:
             assert client.rest() == b""
+
+
+def test_an_idle_connection_to_a_backend_is_ended_with_a_closure_alert(
+    start: Start, authority: Authority, backend: SecureBackend
+) -> None:
+    node = start(legacy=backend.url, limits=Limits(backend_idle_s=0.3), **options(authority))
+    with node.client() as client:
+        client.send(GET)
+        with backend.accept() as kept:
+            kept.head()
+            kept.send(OK)
+            assert client.answer()[0] == 200
+            assert isinstance(kept.sock, ssl.SSLSocket)
+            raise_at_bare_end(kept.sock)
+            assert kept.rest() == b""
 
 
 def test_a_websocket_to_a_backend_over_tls_passes_both_ways(

@@ -18,7 +18,7 @@ from proxy.core.limits import Limits
 from proxy.core.plan import Listener, ListenerTls
 from proxy.core.websocket import accept
 from proxy.traffic.limits import WATER_BYTES
-from tests.certificates import Authority
+from tests.certificates import Authority, raise_at_bare_end
 from tests.traffic.wire import PATIENCE_S, Node, RawBackend, Wire, a_plan, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n"
@@ -256,9 +256,32 @@ def test_an_upload_that_is_not_wanted_gets_its_answer_and_a_clean_end(
             backend.head()
             backend.send(b"HTTP/1.0 403 No\r\n\r\nnot wanted")
             backend.leave()
+        assert isinstance(client.sock, ssl.SSLSocket)
+        raise_at_bare_end(client.sock)
         answer = client.rest()  # raises unless it ends with `close_notify`
     assert answer.startswith(b"HTTP/1.1 403 No\r\n")
     assert answer.endswith(b"not wanted")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_where_closing_is_the_end_only_a_whole_answer_gets_a_closure_alert(
+    node: Node, authority: Authority, legacy: RawBackend, *, whole: bool
+) -> None:
+    with secure(node, authority) as client:
+        assert isinstance(client.sock, ssl.SSLSocket)
+        raise_at_bare_end(client.sock)
+        client.send(b"GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n")
+        with legacy.accept() as backend:
+            backend.head()
+            backend.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            client.until(b"hello")
+            if whole:
+                backend.send(b"0\r\n\r\n")
+        if whole:
+            assert client.rest() == b""
+        else:
+            with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
+                client.rest()
 
 
 def test_an_answer_that_breaks_never_ends_cleanly(node: Node, authority: Authority, legacy: RawBackend) -> None:

@@ -102,6 +102,19 @@ def test_a_valid_101_makes_a_tunnel_and_all_but_the_connection_s_own_passes_unto
             passes(client, server)
 
 
+def test_who_waits_for_100_and_a_websocket_hears_both_from_the_backend_in_this_order(
+    node: Node, legacy: RawBackend
+) -> None:
+    with node.client() as client:
+        client.send(asking(Expect=b"100-continue"))
+        with legacy.accept() as server:
+            assert b"\r\nexpect: 100-continue\r\n" in server.head().lower()
+            server.send(b"HTTP/1.1 100 Continue\r\n\r\n", GRANTED)
+            assert client.head().startswith(b"HTTP/1.1 100 ")
+            assert client.head().startswith(b"HTTP/1.1 101 ")
+            passes(client, server)
+
+
 def test_the_accept_that_is_asked_for_is_that_of_the_rfc() -> None:
     assert accept(KEY) == ACCEPT
 
