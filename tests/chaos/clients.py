@@ -11,14 +11,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.row import Row, Seen
+from proxy.core.model import Backend
+from proxy.core.plan import Listener, ListenerTls
+from proxy.core.reaching import QueueCare
+from tests.certificates import Authority
+from tests.chaos.row import AN_HOUR_S, Row, Seen, options_of
 from tests.chaos.scripted import OK, hold, sends, well
 from tests.chaos.stage import ANEW, BEFORE, GET, GOES_ON, POST, read, stage
-from tests.traffic.wire import Wire, eventually
+from tests.traffic.wire import Wire, eventually, full_backlog
 
 _FAULTS: Final = 'strangler_faults_total{{party="client",stage="{}",kind="{}",backend="legacy"}}'
 _LIMIT: Final = 'strangler_limits_reached_total{{limit="{}"}}'
 _GONE: Final = "— (it has left)"
+_GRANTED: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+_ASKS_FOR_A_TUNNEL: Final = b"GET /x HTTP/1.1\r\nHost: shop\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 _BIG: Final = 32 << 20  # more than kernel buffers on loopback and the proxy hold together
 
 
@@ -189,17 +195,76 @@ def _all_hold_the_most(row: Row, directory: Path) -> Seen:
         return on.seen(", ".join(told), newcomer)
 
 
-def _idle_tunnel(row: Row, directory: Path) -> Seen:
-    key = b"dGhlIHNhbXBsZSBub25jZQ=="
-    granted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+def _leaves_waiting(row: Row, directory: Path) -> Seen:
     with stage(row, directory) as on:
-        endpoint = on.endpoint(sends(granted))
+        endpoint = on.endpoint(hold)
+        patient = options_of(row.within)["legacy_options"]
+        node = on.start(legacy_options=patient | {"max_in_flight": 1, "queue": QueueCare(wait_s=AN_HOUR_S)})
+        first, client = on.client(), on.client()
+        first.send(BEFORE)
+        eventually(lambda: endpoint.arrived, "one is in flight")
+        client.send(GET)
+        eventually(lambda: node.do(lambda: node.traffic._loads[Backend.LEGACY].waiting) == 1, "the other waits")
+        client.leave()
+        eventually(lambda: node.do(lambda: node.traffic._loads[Backend.LEGACY].waiting) == 0, "it is missed")
+        endpoint.behave = well
+        endpoint.cut_all()
+        assert read(first) == "502"
+        return on.seen(_GONE)
+
+
+def _leaves_connecting(row: Row, directory: Path) -> Seen:
+    with stage(row, directory) as on:
+        with full_backlog() as url:
+            node = on.start(url)
+            client = on.client()
+            client.send(GET)
+            eventually(lambda: node.do(lambda: node.traffic.in_flight) == 1, "it is under way")
+            client.leave()
+            eventually(lambda: node.do(lambda: node.traffic.in_flight) == 0, "it is missed")
+        later = on.endpoint()
+        later.refuse()
+        later.raw.port = int(url.rpartition(":")[2])
+        later.listen_again()
+        return on.seen(_GONE)
+
+
+def _leaves_in_its_handshake(row: Row, directory: Path) -> Seen:
+    (directory / "files").mkdir()
+    authority = Authority(directory / "files")
+    with stage(row, directory) as on:
+        on.endpoint()
+        on.trusting = authority.trusting()
+        tls = ListenerTls(certificates=(authority.pair("shop.test"),))
+        node = on.start(listener=Listener(tls=tls), path_of=authority.path_of)
+        client = node.client()
+        client.send(b"\x16\x03\x01\x02\x00\x01")
+        eventually(lambda: node.do(lambda: node.traffic.doors.greeting) == 1, "its handshake has begun")
+        client.leave()
+        eventually(lambda: node.do(lambda: node.traffic.doors.greeting) == 0, "it is missed")
+        return on.seen(_GONE)
+
+
+def _leaves_its_tunnel(row: Row, directory: Path) -> Seen:
+    with stage(row, directory) as on:
+        ended: list[str] = []
+        endpoint = on.endpoint(sends(_GRANTED, then=lambda wire: ended.append(wire.ends())))
         on.start()
         client = on.client()
-        client.send(
-            b"GET /x HTTP/1.1\r\nHost: shop\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        )
-        client.send(b"Sec-WebSocket-Key: ", key, b"\r\n\r\n")
+        client.send(_ASKS_FOR_A_TUNNEL)
+        assert client.head().startswith(b"HTTP/1.1 101 ")
+        client.leave()
+        eventually(lambda: ended, "the backend is told")
+        endpoint.behave = well
+        return on.seen(f"101 {_GONE}")
+
+
+def _idle_tunnel(row: Row, directory: Path) -> Seen:
+    with stage(row, directory) as on:
+        endpoint = on.endpoint(sends(_GRANTED))
+        on.start()
+        client = on.client()
+        client.send(_ASKS_FOR_A_TUNNEL)
         assert client.head().startswith(b"HTTP/1.1 101 ")
         told = f"101, {client.ends()}"
         endpoint.behave = well
@@ -244,6 +309,14 @@ ROWS: Final = (
         metric=counted("head", "left"), recovers=ANEW, scene=_leaves_unanswered(GET, Wire.reset)),
     Row(id="gone-unsafe", fault="a client leaves before its POST is answered; it runs to its end", client=_GONE, backends="1 whole", log="499 client-head-left",
         metric=counted("head", "left"), recovers=ANEW, scene=_leaves_unanswered(POST, Wire.leave)),
+    Row(id="gone-in-handshake", fault="a client leaves within its TLS handshake", client=_GONE, backends="nothing", log="",
+        metric='strangler_faults_total{party="client",stage="connect",kind="left"', recovers=ANEW, scene=_leaves_in_its_handshake),
+    Row(id="gone-waiting", fault="a client leaves while its request waits for a place", client=_GONE, backends="nothing", log="499 client-request-left",
+        metric=counted("request", "left"), recovers=ANEW, scene=_leaves_waiting),
+    Row(id="gone-connecting", fault="a client leaves while a connection to the backend is made for it", client=_GONE, backends="nothing", log="499 client-head-left",
+        metric=counted("head", "left"), recovers=ANEW, scene=_leaves_connecting),
+    Row(id="gone-in-tunnel", fault="a client leaves its WebSocket; the backend's side is ended", client=f"101 {_GONE}", backends="1 whole", log="101",
+        recovers=ANEW, scene=_leaves_its_tunnel),
     Row(id="gone-in-answer", fault="a client leaves within its answer", client=_GONE, backends="1 whole", log="499 client-body-left",
         metric=counted("body", "left"), recovers=ANEW, scene=_leaves_in_the_answer),
     Row(id="half-closed", fault="a client says that it sends no more before its GET is answered", client="closed", backends="1 whole", log="499 client-head-left",

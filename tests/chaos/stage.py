@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -44,6 +45,7 @@ class Stage:
         self.directory = directory
         self.endpoints: list[Scripted] = []
         self.told = Told()
+        self.trusting: ssl.SSLContext | None = None  # where clients speak TLS: what they trust
         self.node: Node
         self._stack = ExitStack()
 
@@ -81,7 +83,13 @@ class Stage:
 
     def client(self, receive_bytes: int | None = None) -> Wire:
         """One more client."""
-        return self._stack.enter_context(self.node.client(receive_bytes))
+        return self._stack.enter_context(self._connected(receive_bytes))
+
+    def _connected(self, receive_bytes: int | None = None) -> Wire:
+        wire = self.node.client(receive_bytes)
+        if self.trusting is None:
+            return wire
+        return Wire(self.trusting.wrap_socket(wire.sock, server_hostname="shop.test"))
 
     # -- what came of it
 
@@ -124,7 +132,7 @@ class Stage:
             else:
                 if answer == "200":
                     return GOES_ON
-        with self.node.client() as another:
+        with self._connected() as another:
             another.send(AFTER)
             answer = read(another)
         assert answer == "200", answer
