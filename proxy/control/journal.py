@@ -122,9 +122,9 @@ class Journal:
             JournalUnusable: it can't be read.
         """
         wanted = wanted or Filter()
-        lines = read_lines(self._path, wanted)
         with self._lock:
-            waiting = list(self._waiting)
+            waiting = list(self._waiting)  # before the file is read: what is written meanwhile must not be in neither
+        lines = read_lines(self._path, wanted)
         return _with_pending(lines, waiting, wanted)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.control.event import Action, Event, Filter
+from proxy.control.event import Action, Event, Filter, Line
 from proxy.control.journal import Journal, name_of, pending_lines
 from proxy.control.journalfile import JournalUnusable, read_lines
 from proxy.core.layout import StateDir
@@ -122,6 +122,26 @@ def test_a_filter_keeps_what_it_names(state: StateDir, journal: Journal) -> None
     journal.record(rollback("help", id="later"))
     assert journal.flush(10)
     assert ids(state, Filter(after_seq=last)) == ["later"]
+
+
+def test_an_event_that_is_written_while_somebody_reads_is_missing_nowhere(
+    state: StateDir, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = journal.record(rollback())
+    assert journal.flush(10)
+    writer = sqlite3.connect(state.journal, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")  # so that the second one waits until it was read past
+    second = journal.record(rollback("help"))
+
+    def read_and_let_write(path: Path, wanted: Filter) -> list[Line]:
+        lines = read_lines(path, wanted)
+        writer.execute("ROLLBACK")
+        writer.close()
+        assert journal.flush(30)
+        return lines
+
+    monkeypatch.setattr("proxy.control.journal.read_lines", read_and_let_write)
+    assert [line.event.id for line in journal.entries()] == [first, second]
 
 
 def test_what_can_not_be_written_waits_in_its_order_and_is_told(state: StateDir) -> None:
