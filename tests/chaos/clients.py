@@ -310,7 +310,7 @@ ROWS: Final = (
     Row(id="gone-unsafe", fault="a client leaves before its POST is answered; it runs to its end", client=_GONE, backends="1 whole", log="499 client-head-left",
         metric=counted("head", "left"), recovers=ANEW, scene=_leaves_unanswered(POST, Wire.leave)),
     Row(id="gone-in-handshake", fault="a client leaves within its TLS handshake", client=_GONE, backends="nothing", log="",
-        metric='strangler_faults_total{party="client",stage="connect",kind="left",backend="-"}', recovers=ANEW, scene=_leaves_in_its_handshake),
+        metric='strangler_faults_total{party="client",stage="connect",kind="left",backend="none"}', recovers=ANEW, scene=_leaves_in_its_handshake),
     Row(id="gone-waiting", fault="a client leaves while its request waits for a place", client=_GONE, backends="nothing", log="499 client-request-left",
         metric=counted("request", "left"), recovers=ANEW, scene=_leaves_waiting),
     Row(id="gone-connecting", fault="a client leaves while a connection to the backend is made for it", client=_GONE, backends="nothing", log="499 client-head-left",
