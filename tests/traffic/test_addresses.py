@@ -61,6 +61,7 @@ def test_every_address_takes_its_part(node: Node, legacy: RawBackend, two: RawBa
     clients = [node.client() for _ in range(4)]
     for client in clients:
         client.send(GET)
+    eventually(lambda: node.do(lambda: node.traffic.in_flight) == 4, "all are under way before the first is answered")
     for backend in (legacy, two):  # two each, by what each has in flight
         for _ in range(2):
             with backend.accept() as wire:
