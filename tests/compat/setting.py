@@ -73,8 +73,11 @@ class Setting:
             self.command("release", *scope)
 
     def serving(self) -> set[int]:
-        """The workers that serve."""
-        told = httpx.get(f"{self.node.ops_url}/readyz", trust_env=False).json()
+        """The workers that serve; none, while control, who tells, is replaced."""
+        try:
+            told = httpx.get(f"{self.node.ops_url}/readyz", trust_env=False).json()
+        except httpx.TransportError:
+            return set()
         return {worker["pid"] for worker in told["workers"] if worker["generation"]}
 
     def begin_restart(self) -> set[int]:
