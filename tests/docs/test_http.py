@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import re
 
-from tests.docs.reading import ROOT
+from tests.docs.reading import ROOT, table_after
+from tests.http import test_fidelity
 from tests.http.tables import PAGE, with_tables
 from tests.http.vectors import read
 
@@ -48,6 +49,17 @@ def test_every_departure_has_its_reason() -> None:
 
 def test_tests_that_stand_in_prose_exist() -> None:
     assert [name for name in re.findall(r"`(test_\w+)`", _TEXT) if name not in _exists()] == []
+
+
+def test_what_other_proxies_do_otherwise_is_what_the_tests_expect_of_them() -> None:
+    expected = [
+        [name, *(mark.args[0].get(peer, "the same") for peer in ("nginx", "haproxy"))]
+        for name, test in vars(test_fidelity).items()
+        for mark in getattr(test, "pytestmark", ())
+        if mark.name == "differs"
+    ]
+    assert len(expected) > 10
+    assert table_after(_TEXT, "| Test | nginx | HAProxy |") == expected
 
 
 def test_the_tables_of_what_could_be_smuggled_are_those_of_the_vectors() -> None:
