@@ -56,19 +56,6 @@ BOUNDS: Final = Bounds(
 )
 """What `ROUTES` says of them."""
 
-FLAG: Final = """\
-flags:
-  {key}:
-    state: ENABLED
-    variants: {{new: new, legacy: legacy}}
-    defaultVariant: legacy
-    targeting:
-      if:
-        - {{in: [pilots, {{var: segments}}]}}
-        - new
-        - fractional: [[new, {new}], [legacy, {legacy}]]
-"""
-
 FIRST: Final = Situation(
     shares_bp={"orders": 5000, "checkout": 2500, "basket": 5000, "search": 9000},
     fixed={"help": "new", "reports": "legacy", "elsewhere": "legacy"},

@@ -21,8 +21,9 @@ import httpx
 import trustme
 
 from bench.node import LOOPBACK, free_port
+from bench.peers.strangler import flag, replace
 from soak.clients import PILOTS, SERVER_NAME
-from soak.configuration import FIRST, FLAG, ROUTES, TLS, WORKERS
+from soak.configuration import FIRST, ROUTES, TLS, WORKERS
 
 _PATIENCE_S: Final = 60.0
 
@@ -153,10 +154,7 @@ class Scene:
 
     def write_flag(self, area: str, percent: int) -> None:
         """Replace a flag's file, as an editor does."""
-        path = self.directory / "flags" / f"{area}.flagd.yaml"
-        fresh = path.with_suffix(".fresh")
-        fresh.write_text(FLAG.format(key=area, new=percent, legacy=100 - percent))
-        fresh.replace(path)
+        replace(self.directory / "flags" / f"{area}.flagd.yaml", flag(area, percent))
 
     # -- what it says
 

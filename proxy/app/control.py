@@ -15,7 +15,7 @@ from typing import Final
 from proxy.admin.ops import ops_app, serve_ops
 from proxy.app.messages import log_to_stderr
 from proxy.app.process import ending, hangups
-from proxy.app.start import NICENESS
+from proxy.app.start import give_way
 from proxy.control.canary import CanaryCommand
 from proxy.control.commands import serve_commands
 from proxy.control.drill import DrillCommand
@@ -217,7 +217,7 @@ def main() -> None:
     """Run the control process that the supervisor started."""
     assignment = Assignment.decode(sys.argv[1])
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the files have been read, which is what it asks for
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    give_way()
     sys.setswitchinterval(_TURN_S)
     log_to_stderr("control")
     sys.exit(asyncio.run(control(assignment)))

@@ -6,13 +6,12 @@ Standard library only, down to the last import, but for the trial, which ends be
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from typing import Final
 
 from proxy.app.messages import log_to_stderr
-from proxy.app.start import NICENESS
+from proxy.app.start import give_way
 from proxy.supervise.handover import CannotTakeOver, Handover, keep_to_ourselves
 from proxy.supervise.supervisor import Supervisor
 
@@ -54,7 +53,7 @@ def _try(text: str) -> str:
 def main() -> None:
     """Take over, or try: with the handover as one JSON argument, and `trial` behind it."""
     if sys.argv[2:] == ["trial"]:
-        os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+        give_way()
         why = _try(sys.argv[1])
         if why:
             _say(f"the version that is installed can't take over: {why}")

@@ -22,6 +22,11 @@ NICENESS: Final = 10
 """Control's: where it and a worker both want one core, it gets a tenth of the worker's share. Compiling a large plan must not cost requests."""
 
 
+def give_way() -> None:
+    """Take that niceness, unless this thread has a higher one; threads that it starts later have it, too."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
 def main() -> None:
     """Run the process that the supervisor started."""
     how, module = sys.argv.pop(1), sys.argv.pop(1)
@@ -33,7 +38,7 @@ def main() -> None:
 
 
 def _load_gently(module: str) -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    give_way()
     with contextlib.suppress(Exception):  # the main thread meets the same, and says so
         importlib.import_module(module)
 

@@ -138,13 +138,12 @@ class DrillWatcher:
             watched = self._watched.get(drill.id) or self.watch(drill, self._former_ground(drill))
             watched.drill = drill
             watched.see_latch(latch)
-            watched.see_workers(workers, self._drills.several.epoch)
             if counts is not None and self._drills.left_s(drill) > 0:
                 watched.see_counts(counts)
-        for (
-            watched
-        ) in self._watched.values():  # one may be done with, and forgotten, before every worker has obeyed its end
-            if not watched.obeyed:
+        lasting = {drill.id for drill in entries}
+        for name, watched in self._watched.items():
+            # One may be done with, and forgotten, before every worker has obeyed its end.
+            if name in lasting or not watched.obeyed:
                 watched.see_workers(workers, self._drills.several.epoch)
 
     def _former_ground(self, drill: Drill) -> Ground:

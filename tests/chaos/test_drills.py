@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.drills import ROWS, WHOLE_ROWS
 from tests.chaos.row import Row
-from tests.chaos.whole import end_standing
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nothing_stands_afterwards() -> Iterator[None]:
-    yield
-    end_standing()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)

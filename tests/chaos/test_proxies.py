@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.proxies import ROWS
 from tests.chaos.row import Row
-from tests.chaos.whole import end_standing
 
 pytestmark = pytest.mark.skipif(
     os.uname().sysname != "Linux", reason="one worker elsewhere, and no limits of other processes"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nothing_stands_afterwards() -> Iterator[None]:
-    yield
-    end_standing()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
