@@ -22,7 +22,7 @@ def _full(row: Row, directory: Path) -> Seen:
         node = on.start()
         first, second = on.client(), on.client()
         first.send(BEFORE)
-        eventually(lambda: node.do(lambda: node.traffic.in_flight) == 1, "one is in flight")
+        eventually(lambda: endpoint.connections, "one is in flight")
         second.send(GET)
         told = read(second)
         endpoint.cut_all()
@@ -37,7 +37,7 @@ def _waits(row: Row, directory: Path) -> Seen:
         node = on.start()
         first, second = on.client(), on.client()
         first.send(BEFORE)
-        eventually(lambda: node.do(lambda: node.traffic.in_flight) == 1, "one is in flight")
+        eventually(lambda: endpoint.connections, "one is in flight")
         second.send(GET)
         eventually(lambda: node.do(lambda: node.traffic._loads[Backend.LEGACY].waiting) == 1, "the other waits")
         endpoint.behave = well

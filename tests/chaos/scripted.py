@@ -73,13 +73,20 @@ class Scripted:
         """Listen no more; connections that stand stay."""
         with contextlib.suppress(OSError):
             self.raw.listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self.raw.listening.close()
+        self.raw.stop_listening()
 
     def listen_again(self) -> None:
         """On the same port."""
+        self.raw.close()
         self.raw.listening = socket.create_server(("127.0.0.1", self.raw.port))
         self.raw.listening.settimeout(PATIENCE_S)
         self._listen()
+
+    def close(self) -> None:
+        """Be gone."""
+        self.refuse()
+        self.raw.close()
+        self.cut_all()
 
     def cut_all(self) -> None:
         """End every connection that stands."""

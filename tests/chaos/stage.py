@@ -62,8 +62,7 @@ class Stage:
     def endpoint(self, behave: Behaviour = well, raw: RawBackend | None = None) -> Scripted:
         """One more endpoint of legacy; those named first are asked first."""
         made = Scripted(behave, raw)
-        self._stack.callback(made.refuse)
-        self._stack.callback(made.cut_all)
+        self._stack.callback(made.close)
         self.endpoints.append(made)
         return made
 

@@ -62,8 +62,7 @@ class Whole:
 
     def close(self) -> None:
         for one in (self.legacy, self.new):
-            one.cut_all()
-            one.refuse()
+            one.close()
         self._stack.close()
 
     def again(self) -> None:

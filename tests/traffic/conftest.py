@@ -29,6 +29,20 @@ def new() -> Iterator[RawBackend]:
 
 
 @pytest.fixture
+def refusing() -> Iterator[Callable[[], RawBackend]]:
+    """Makes backends that refuse every connection."""
+    with ExitStack() as stack:
+
+        def make() -> RawBackend:
+            backend = RawBackend()
+            backend.stop_listening()
+            stack.callback(backend.close)
+            return backend
+
+        yield make
+
+
+@pytest.fixture
 def start(legacy: RawBackend, new: RawBackend, tmp_path: Path) -> Iterator[Callable[..., Node]]:
     """Start a proxy in front of both; keywords go to `a_plan`, `share` to the node."""
     with ExitStack() as stack:

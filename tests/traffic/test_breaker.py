@@ -153,7 +153,7 @@ def test_those_who_wait_for_a_place_are_told_when_it_opens(start: Callable[..., 
 def test_a_backend_that_cannot_be_reached_opens_it_and_one_dead_endpoint_of_two_does_not(
     start: Callable[..., Node], legacy: RawBackend, new: RawBackend
 ) -> None:
-    new.close()
+    new.stop_listening()
     node = start(legacy=(legacy.url, new.url), legacy_options={"breaker": LONG})
     for _ in range(10):
         with node.client() as client:
@@ -171,11 +171,9 @@ def test_a_backend_that_cannot_be_reached_opens_it_and_one_dead_endpoint_of_two_
 
 
 def test_a_retry_that_is_withheld_says_nothing_of_an_endpoint_that_would_have_answered(
-    start: Callable[..., Node], legacy: RawBackend
+    start: Callable[..., Node], legacy: RawBackend, refusing: Callable[[], RawBackend]
 ) -> None:
-    dead = [RawBackend() for _ in range(2)]
-    for one in dead:
-        one.close()
+    dead = [refusing() for _ in range(2)]
     options = {"breaker": LONG, "retries": Retries(percent=0, per_second=0), "care": HELD_OFF}
     node = start(legacy=(*(one.url for one in dead), legacy.url), legacy_options=options)
 
@@ -191,16 +189,17 @@ def test_a_retry_that_is_withheld_says_nothing_of_an_endpoint_that_would_have_an
         assert breaker(node, "open") == 0
         client.send(get())
         legacy.serves(client)
-    legacy.close()
+    legacy.stop_listening()
     with node.client() as client:  # now nobody is left who could
         for expected in (502, 502, 502, 503):
             client.send(get())
             assert client.answer()[0] == expected
 
 
-def test_a_trial_without_a_retry_proves_nothing(start: Callable[..., Node], legacy: RawBackend) -> None:
-    dead = RawBackend()
-    dead.close()
+def test_a_trial_without_a_retry_proves_nothing(
+    start: Callable[..., Node], legacy: RawBackend, refusing: Callable[[], RawBackend]
+) -> None:
+    dead = refusing()
     retries = Retries(percent=0, per_second=0)
     options = {
         "breaker": BreakerCare(least=1, first_s=0.01, longest_s=3600.0, trials=1),

@@ -87,7 +87,7 @@ def test_a_backend_that_speaks_no_clear_http_is_a_bad_gateway(node: Node, legacy
 
 
 def test_no_backend_there_is_a_bad_gateway_and_the_client_may_go_on(node: Node, new: RawBackend) -> None:
-    new.close()
+    new.stop_listening()
     with node.client() as client:
         for _ in range(2):
             client.send(b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
@@ -127,7 +127,7 @@ def test_being_out_of_descriptors_is_no_fault_of_a_backend(node: Node, legacy: R
 def test_another_endpoint_is_asked_when_one_cannot_be_reached(
     start: Callable[..., Node], legacy: RawBackend, new: RawBackend
 ) -> None:
-    new.close()
+    new.stop_listening()
     node = start(legacy=(new.url, legacy.url))
     node.prefer(new.url)
     with node.client() as client:

@@ -44,11 +44,10 @@ def test_endpoints_take_turns_and_the_one_with_least_in_flight_goes_first(
     with node.client() as one, node.client() as two, node.client() as three, node.client() as four:
         for client in (one, two, three, four):
             client.send(GET)
-        for backend in (legacy, new):
-            with backend.accept() as first, backend.accept() as second:
-                for wire in (first, second):
-                    wire.head()
-                    wire.send(OK)
+        with legacy.accept() as first, legacy.accept() as second, new.accept() as third, new.accept() as fourth:
+            for wire in (first, second, third, fourth):  # not before all four have been given out
+                wire.head()
+                wire.send(OK)
         for client in (one, two, three, four):
             assert client.answer()[2] == b"ok"
 

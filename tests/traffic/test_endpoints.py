@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -66,7 +65,7 @@ def test_requests_spread_over_three_endpoints_by_what_each_has_in_flight(
 def test_an_endpoint_that_refuses_is_asked_last_and_no_request_fails(
     start: Callable[..., Node], legacy: RawBackend, new: RawBackend
 ) -> None:
-    new.close()
+    new.stop_listening()
     node = start(legacy=(legacy.url, new.url), legacy_options={"care": LONG})
     with node.client() as client:
         for _ in range(40):
@@ -142,13 +141,13 @@ def test_when_none_can_be_reached_all_are_tried_and_the_first_that_is_back_serve
     start: Callable[..., Node], legacy: RawBackend, new: RawBackend
 ) -> None:
     node = start(legacy=(legacy.url, new.url), legacy_options={"care": LONG})
-    legacy.close()
-    new.close()
+    legacy.stop_listening()
+    new.stop_listening()
     with node.client() as client:
         client.send(GET)
         assert client.answer()[0] == 502
         assert choices(node, 100) == {legacy.url, new.url}
-        new.listening = socket.create_server(("127.0.0.1", new.port))
+        new.listen_again()
         client.send(GET)
         new.serves(client)
         assert held_off(node, new.url, "returning") == 1

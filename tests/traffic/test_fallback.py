@@ -35,7 +35,7 @@ def get(path: str = "/safe/1", method: str = "GET", more: str = "") -> bytes:
 def test_legacy_answers_a_read_when_new_takes_no_connection_and_it_counts_as_failure_of_new(
     start: Callable[..., Node], legacy: RawBackend, new: RawBackend, method: str
 ) -> None:
-    new.close()
+    new.stop_listening()
     node = start(
         **falling(rewrite_new="/v2/**", rewrite_legacy="/old/**"),
         new_options={"breaker": OFF, "headers_set": (("X-Edge", "new"),)},
@@ -75,7 +75,7 @@ def test_legacy_answers_a_read_when_new_takes_no_connection_and_it_counts_as_fai
 def test_nothing_else_falls_back(
     start: Callable[..., Node], legacy: RawBackend, new: RawBackend, request_: bytes
 ) -> None:
-    new.close()
+    new.stop_listening()
     node = start(**falling(), new_options={"breaker": OFF})
     with node.client() as client:
         client.send(request_)
@@ -85,7 +85,7 @@ def test_nothing_else_falls_back(
 
 
 def test_a_retired_area_never_falls_back(start: Callable[..., Node], legacy: RawBackend, new: RawBackend) -> None:
-    new.close()
+    new.stop_listening()
     node = start(**falling(retired=True))
     with node.client() as client:
         client.send(get())
@@ -94,10 +94,9 @@ def test_a_retired_area_never_falls_back(start: Callable[..., Node], legacy: Raw
 
 
 def test_one_endpoint_that_can_be_reached_is_enough(
-    start: Callable[..., Node], legacy: RawBackend, new: RawBackend
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend, refusing: Callable[[], RawBackend]
 ) -> None:
-    dead = RawBackend()
-    dead.close()
+    dead = refusing()
     node = start(**falling(), new=(dead.url, new.url))
     node.prefer(dead.url)
     with node.client() as client:
@@ -153,7 +152,7 @@ def test_a_full_backend_is_no_reason_to_fall_back(
 def test_a_fallback_takes_no_place_from_requests_of_legacys_own(
     start: Callable[..., Node], legacy: RawBackend, new: RawBackend, most: int | None
 ) -> None:
-    new.close()
+    new.stop_listening()
     options = {"max_in_flight": most, "queue": QueueCare(most=1, wait_s=3600.0), "breaker": LONG}
     node = start(**falling(), legacy_options=options, new_options={"breaker": OFF})
     with ExitStack() as stack:
@@ -199,7 +198,7 @@ def test_what_went_out_on_a_stale_connection_does_not_fall_back(
             wire.head()
             wire.send(OK)
             assert client.answer()[0] == 200
-            new.close()
+            new.stop_listening()
             client.send(get())
             wire.head()  # it was sent
             wire.leave()
@@ -211,7 +210,7 @@ def test_what_went_out_on_a_stale_connection_does_not_fall_back(
 def test_a_trial_that_finds_nobody_falls_back_and_leaves_the_breaker_open(
     start: Callable[..., Node], legacy: RawBackend, new: RawBackend
 ) -> None:
-    new.close()
+    new.stop_listening()
     node = start(**falling(), new_options={"breaker": BreakerCare(least=1, first_s=0.01, longest_s=0.01)})
     with node.client() as client:
         wires: list[Wire] = []

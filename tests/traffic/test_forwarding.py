@@ -114,10 +114,9 @@ def test_a_client_of_http_1_0_without_a_host_is_told_of_without_one(
 
 
 def test_each_of_several_endpoints_is_told_its_own_host_also_the_next_one_asked(
-    start: Callable[..., Node], legacy: RawBackend, new: RawBackend
+    start: Callable[..., Node], legacy: RawBackend, refusing: Callable[[], RawBackend]
 ) -> None:
-    gone = RawBackend()
-    gone.close()
+    gone = refusing()
     node = start(legacy=(gone.url, legacy.url), legacy_options={"host": "backend"})
     for url in (gone.url, legacy.url):
         node.prefer(url)
@@ -297,7 +296,7 @@ def test_inner_hosts_that_are_left_in_answers_are_counted_and_said_once(
 def test_a_trusted_peer_is_told_which_system_was_to_answer_when_the_proxy_does(
     start: Callable[..., Node], new: RawBackend, *, trusted: bool
 ) -> None:
-    new.close()
+    new.stop_listening()
     node = start(identity=Identity(trusted_from=(HERE if trusted else ELSEWHERE,)))
     status, head, body = answered(node, start=b"GET /new/a HTTP/1.1")
     assert status == 502

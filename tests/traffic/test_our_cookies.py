@@ -255,7 +255,7 @@ def test_who_began_without_an_account_stays_there_after_signing_in(browse: Calla
 def test_who_is_answered_by_fallback_began_nowhere(
     start: Callable[..., Node], legacy: RawBackend, new: RawBackend
 ) -> None:
-    new.close()
+    new.stop_listening()
     area = {"pin_s": 1800.0, "fallback": Fallback.SAFE}
     browser = Browser(start(**shop(identity=Identity(account=BY_COOKIE), area=area)), legacy, new)
     browser.jar[b"acct"] = b"acct-1"  # whose bucket is new's

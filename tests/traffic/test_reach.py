@@ -27,7 +27,7 @@ def test_the_first_failure_and_the_recovery_are_told_with_the_cause_and_what_cli
 ) -> None:
     caplog.set_level("INFO")
     node = start()
-    new.listening.close()
+    new.stop_listening()
     with node.client() as client:
         for _ in range(3):
             client.send(NEW)
@@ -35,7 +35,7 @@ def test_the_first_failure_and_the_recovery_are_told_with_the_cause_and_what_cli
         assert messages(caplog) == [
             f"new {new.url} can't be reached (connection refused); requests that only it may answer get 502"
         ]
-        new.listening = socket.create_server(("127.0.0.1", new.port))
+        new.listen_again()
         client.send(NEW)
         with new.accept() as backend:
             backend.head()

@@ -28,16 +28,10 @@ UPGRADE = (
 TIGHT = Retries(percent=0, per_second=1, over_s=2.0)
 
 
-def dead_urls(count: int) -> tuple[str, ...]:
-    """Endpoints that refuse."""
-    found = [RawBackend() for _ in range(count)]
-    for one in found:
-        one.close()
-    return tuple(one.url for one in found)
-
-
-def test_when_all_endpoints_fail_only_so_many_retries_are_made(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    node = start(legacy=dead_urls(3), legacy_options={"retries": TIGHT})
+def test_when_all_endpoints_fail_only_so_many_retries_are_made(
+    start: Start, refusing: Callable[[], RawBackend], caplog: pytest.LogCaptureFixture
+) -> None:
+    node = start(legacy=tuple(refusing().url for _ in range(3)), legacy_options={"retries": TIGHT})
 
     def fail() -> tuple[int, int]:
         with node.client() as client:
@@ -204,8 +198,10 @@ def test_what_may_not_happen_twice_arrives_once_however_a_system_breaks(
     assert often == {method: 2 if method in IDEMPOTENT else 1 for method in often}  # 2: or nothing was tried here
 
 
-def test_requests_that_had_to_be_asked_elsewhere_earn_retries_as_others_do(start: Start, legacy: RawBackend) -> None:
-    (dead,) = dead_urls(1)
+def test_requests_that_had_to_be_asked_elsewhere_earn_retries_as_others_do(
+    start: Start, legacy: RawBackend, refusing: Callable[[], RawBackend]
+) -> None:
+    dead = refusing().url
     care = EndpointCare(first_s=0.0, longest_s=0.0)  # it is tried again and again
     retries = Retries(percent=50, per_second=1, over_s=60.0)
     node = start(legacy=(dead, legacy.url), legacy_options={"retries": retries, "care": care})

@@ -133,7 +133,7 @@ def test_an_orphans_answer_in_tiny_chunks_is_read_to_its_end(node: Node, legacy:
 def test_who_pipelines_without_end_and_reads_nothing_is_read_no_further_than_is_answered(
     node: Node, legacy: RawBackend
 ) -> None:
-    legacy.close()
+    legacy.stop_listening()
     largest = 0
     with node.client(receive_bytes=4096) as client:
         client.sock.setblocking(False)

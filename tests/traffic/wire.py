@@ -175,8 +175,20 @@ class RawBackend:
             self.listening.settimeout(PATIENCE_S)
         return True
 
+    def stop_listening(self) -> None:
+        """Refuse connections from now on; the port stays taken, so that no other test's server can turn up there."""
+        self.listening.close()
+        self.listening = socket.socket()
+        self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listening.bind(("127.0.0.1", self.port))
+        self.listening.settimeout(PATIENCE_S)
+
+    def listen_again(self) -> None:
+        """Take connections after having refused them."""
+        self.listening.listen()
+
     def close(self) -> None:
-        """Refuse connections from now on."""
+        """Let go of the port, too."""
         self.listening.close()
 
 
