@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Generator
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,6 +19,10 @@ Readiness = Callable[[], tuple[bool, dict[str, Any]]]
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _AT_ONCE: Final = 64  # a scraper that went mad
 _GRACE_S: Final = 2
+_TURN_S: Final = 0.01
+_ASKING_TURNS: Final = (
+    25  # in which whoever is accepted has asked: clients send with the handshake's last packet, or soon after
+)
 
 
 def ops_app(*, readiness: Readiness, metrics: Callable[[], str]) -> Starlette:
@@ -50,6 +54,12 @@ class _Json(JSONResponse):
         return super().render(content) + b"\n"
 
 
+class _Asks(Protocol):
+    """A connection of uvicorn's for HTTP/1.1: what it is asked, or was asked last."""
+
+    cycle: object
+
+
 class OpsServer(uvicorn.Server):
     """uvicorn without signal handlers: the process that embeds it decides when it ends."""
 
@@ -57,6 +67,21 @@ class OpsServer(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave signals alone."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, answer who was accepted already, and end.
+
+        uvicorn closes at once whatever hasn't asked; a request that is on its way then would meet a reset, and a probe would
+        report a failure each time control is replaced. Who connects from now on waits in the queue of the socket, which the
+        supervisor keeps, for the next control.
+        """
+        for server in self.servers:
+            server.close()
+        for _ in range(_ASKING_TURNS):
+            await asyncio.sleep(_TURN_S)
+            if all(cast("_Asks", one).cycle for one in self.server_state.connections):
+                break
+        await super().shutdown(sockets)
 
 
 async def serve_ops(app: Starlette, sock: socket.socket) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
-from proxy.admin.ops import ops_app, serve_ops
+from proxy.admin.ops import OpsServer, ops_app, serve_ops
 from tests.waiting import until_async
 
 pytestmark = pytest.mark.anyio
@@ -63,6 +64,23 @@ async def test_metrics_are_prometheus_text() -> None:
         answer = await client.get("/metrics")
         assert answer.text == "a_total 1\n"
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_who_is_asking_already_is_answered_though_the_server_is_told_to_end() -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    address = sock.getsockname()
+    app = ops_app(readiness=lambda: (True, {}), metrics=str)
+    server = OpsServer(uvicorn.Config(app, lifespan="off"))
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    reader, writer = await asyncio.open_connection(*address)
+    await until_async(lambda: server.started and server.server_state.connections, "it is accepted")
+    server.should_exit = True
+    await until_async(lambda: not server.servers[0].is_serving(), "it begins to end")
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: ops\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    await until_async(serving.done, "the server ends")
 
 
 @pytest.mark.parametrize(
