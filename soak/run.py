@@ -43,7 +43,7 @@ class Verdict:
         wrong: everything else that must not be.
         acts: how often each fault and operation happened.
         met: requests that met something besides, whether it hurt them or not.
-        slopes: growth a minute and its standard error, of memory (KiB), descriptors and threads of workers.
+        slopes: growth a minute and its standard error, of memory (KiB), descriptors, threads and tasks of workers.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
@@ -107,7 +107,7 @@ async def soak(
             helper.cancel()
             with suppress(asyncio.CancelledError):
                 await helper
-        verdict.left = await left_behind(scene)
+        verdict.left = await left_behind(scene, watch.fewest_tasks)
     finally:
         code = await scene.stop()
     if code:
@@ -204,6 +204,7 @@ def _slopes(verdict: Verdict, watch: Watch) -> None:
         ("memory_kib", "KiB", MOST_KIB_A_MINUTE),
         ("descriptors", "descriptors", MOST_DESCRIPTORS_A_MINUTE),
         ("threads", "threads", 1.0),
+        ("tasks", "tasks", 1.0),
     ):
         found = verdict.slopes[what] = watch.slope(what)
         if grows(found, most):

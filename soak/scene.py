@@ -178,7 +178,12 @@ class Scene:
 
     async def workers(self) -> list[int]:
         """The pids of those that serve."""
-        return [worker["pid"] for worker in (await self.readyz()).get("workers", []) if worker.get("generation")]
+        return [pid for _, pid in await self.workers_by_slot()]
+
+    async def workers_by_slot(self) -> list[tuple[int, int]]:
+        """Slot and pid of those that serve."""
+        workers = (await self.readyz()).get("workers", [])
+        return [(worker["slot"], worker["pid"]) for worker in workers if worker.get("generation")]
 
     async def settled(self) -> None:
         """Wait until every worker serves what is posted and obeys the latest latch.

@@ -13,6 +13,7 @@ import uvloop
 
 from proxy.app.messages import log_to_stderr
 from proxy.app.process import either, ending
+from proxy.app.tasks import TaskCount
 from proxy.core.counters import Counters
 from proxy.core.freeze import LiveFreeze
 from proxy.core.generation import Generation
@@ -130,7 +131,7 @@ async def work(assignment: Assignment) -> None:
         with ending(assignment.life) as end:
             async with asyncio.TaskGroup() as tasks:
                 following = [
-                    tasks.create_task(look_at(watch, freezes, drills)),
+                    tasks.create_task(look_at(watch, freezes, drills, TaskCount(counters, assignment.slot))),
                     *(tasks.create_task(one.run()) for one in (follower, probes, names)),
                 ]
                 await either(adopted, end)

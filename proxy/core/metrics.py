@@ -150,6 +150,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         "How often an endpoint was left out because it left requests unanswered, by all workers.",
     ),
     Metric(
+        "strangler_tasks",
+        "gauge",
+        ("worker",),
+        "Tasks of a worker's loop: a handful, and one for each connection that is being made; more and more of them are a leak.",
+    ),
+    Metric(
         "strangler_log_lines_dropped_total", "counter", (), "Lines of the access log that a slow disk or pipe cost."
     ),
     Metric(

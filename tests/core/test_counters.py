@@ -70,11 +70,16 @@ def test_names_too_long_for_the_room_left_overflow_without_harming_the_cells() -
 
 def test_a_starting_worker_resets_levels_but_never_counts() -> None:
     counters = Counters(page())
-    for name in ('strangler_connections_open{side="client"}', "strangler_in_flight", "strangler_requests_total"):
+    for name in (
+        'strangler_connections_open{side="client"}',
+        "strangler_in_flight",
+        "strangler_tasks",
+        "strangler_requests_total",
+    ):
         counters.cells[counters.series(name)] = 4
     counters.reset_gauges()
     values = dict(counters.items())
-    assert [value for name, value in values.items() if is_gauge(name)] == [0, 0]
+    assert [value for name, value in values.items() if is_gauge(name)] == [0, 0, 0]
     assert values["strangler_requests_total"] == 4
 
 

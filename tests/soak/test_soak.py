@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from soak.acts import SHORT
-from soak.leaks import Sample, grows, late, pooled_slope
+from soak.leaks import Sample, grows, late, left_in, pooled_slope
 from soak.run import soak
 
 
@@ -36,8 +36,8 @@ def test_a_slope_is_found_over_lives_that_begin_at_levels_of_their_own_and_noise
 
 
 def test_growth_is_looked_for_late_in_a_life_when_warming_up_is_over() -> None:
-    warms_up = [Sample(float(at_s), min(at_s, 200) * 10, 9, 3) for at_s in range(0, 401, 10)]
-    leaks = [Sample(float(at_s), at_s * 10, 9, 3) for at_s in range(0, 401, 10)]
+    warms_up = [Sample(float(at_s), min(at_s, 200) * 10, 9, 3, 5) for at_s in range(0, 401, 10)]
+    leaks = [Sample(float(at_s), at_s * 10, 9, 3, 5) for at_s in range(0, 401, 10)]
     slopes = []
     for life in (warms_up, leaks):
         found = pooled_slope([[(one.at_s / 60, float(one.memory_kib)) for one in late(life)]])
@@ -45,3 +45,15 @@ def test_growth_is_looked_for_late_in_a_life_when_warming_up_is_over() -> None:
         slopes.append(round(found[0]))
     assert slopes == [0, 600]
     assert late(leaks[:6]) == []
+    assert [one.at_s for one in late(leaks[:31], 290.0)] == [290.0, 300.0]
+
+
+def test_what_is_left_behind_is_found_and_so_is_a_task_more_than_an_idle_worker_has() -> None:
+    rest = {
+        "strangler_requests_in_flight": 0.0,
+        'strangler_tasks{worker="0"}': 5.0,
+        'strangler_tasks{worker="1"}': 5.0,
+    }
+    assert left_in(rest, 5) == []
+    assert left_in(rest | {'strangler_tasks{worker="1"}': 6.0}, 5) == ["worker 1 has 6 tasks, of 5"]
+    assert left_in(rest | {"strangler_requests_in_flight": 1.0}, 5) == ["strangler_requests_in_flight is 1"]
