@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from soak import deaths, drills, floods, operations
+from soak import deaths, drills, floods, moves, operations, sickness
 from soak.conductor import Act
 
 ALL: Final[Sequence[tuple[Act, int]]] = (
@@ -22,6 +22,9 @@ ALL: Final[Sequence[tuple[Act, int]]] = (
     (deaths.backend_killed, 4),
     (deaths.backend_hung, 2),
     (deaths.backend_gone, 2),
+    (sickness.backend_unwell, 2),
+    (moves.address_moved, 2),
+    (moves.names_lost, 2),
     (deaths.worker_killed, 3),
     (deaths.worker_hung, 1),
     (deaths.control_killed, 2),
@@ -39,5 +42,7 @@ SHORT: Final[Sequence[Act]] = (
     floods.crowd,
     deaths.worker_killed,
     drills.rehearsal,
+    sickness.backend_unwell,
+    moves.address_moved,
 )
 """One of each kind that takes a moment only."""

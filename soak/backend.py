@@ -2,6 +2,7 @@
 
 The journal is written line by line with one system call each, so a kill loses nothing that had happened. Requests say what they want in fields:
 `X-Soak-Id`, `X-Soak-Bytes` (the answer's length), `X-Soak-Framing` (sized, chunked, close), `X-Soak-Asks` (how to misbehave).
+Probes aren't journaled: they are answered 200, from SIGUSR1 on 503, and from SIGUSR2 on 200 again.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import httptools
 import uvloop
 
 _ACCEPT: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 EVENTS_EVERY_S: Final = 0.05
+ADDRESSES: Final = ("127.0.0.1", "127.0.0.2")
+"""It listens on both, as a name may mean either."""
+PROBE: Final = "/health"
 ASKS: Final = (
     "reset-before",
     "half-head",
@@ -42,13 +46,20 @@ THINKS_S: Final = 0.3
 
 
 class Endpoint(asyncio.Protocol):
-    """One connection."""
+    """One connection.
+
+    Attributes:
+        well: whether the whole endpoint says so when it is probed.
+    """
+
+    well: ClassVar[bool] = True
 
     def __init__(self, name: str, number: int, journal: int) -> None:
         self._name, self._number, self._journal = name, number, journal
         self._transport: asyncio.Transport
         self._parser = httptools.HttpRequestParser(self)
         self._fields: dict[bytes, bytes] = {}
+        self._url = b""
         self._arrival = ""
         self._body = hashlib.blake2b(digest_size=8)
         self._body_bytes = 0
@@ -93,24 +104,35 @@ class Endpoint(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._fields = {}
+        self._url = b""
         self._body = hashlib.blake2b(digest_size=8)
         self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields[name.lower()] = value
 
     def on_headers_complete(self) -> None:
+        if self._probed:
+            return
         self._done = False
         self._arrival = f"{os.getpid()}-{time.monotonic_ns()}"
         self._fields[b":method"] = self._parser.get_method()
         self._fields[b":arrival"] = self._arrival.encode()
-        self._note("head")
+        self._note("head", a=self._transport.get_extra_info("sockname")[0])
 
     def on_body(self, body: bytes) -> None:
         self._body.update(body)
         self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
+        if self._probed:
+            self._transport.write(
+                b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % (b"200 OK" if self.well else b"503 Service Unavailable")
+            )
+            return
         self._done = True
         self._note("whole", n=self._body_bytes, d=self._body.hexdigest())
         if self._parser.should_upgrade():
@@ -118,6 +140,10 @@ class Endpoint(asyncio.Protocol):
         self._queue.append(self._fields)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._answer_all())
+
+    @property
+    def _probed(self) -> bool:
+        return self._url == PROBE.encode()
 
     # -- answers
 
@@ -226,13 +252,15 @@ async def _serve(name: str, number: int, port: int, journal: Path) -> None:
     opened = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     ends = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ends.set)
+    for number_of, well in ((signal.SIGUSR1, False), (signal.SIGUSR2, True)):
+        loop.add_signal_handler(number_of, setattr, Endpoint, "well", well)
     connections: list[Endpoint] = []
 
     def made() -> Endpoint:
         connections.append(one := Endpoint(name, number, opened))
         return one
 
-    server = await loop.create_server(made, "127.0.0.1", port, backlog=512)
+    server = await loop.create_server(made, ADDRESSES, port, backlog=512)
     await ends.wait()
     server.close()
     for one in connections:

@@ -65,6 +65,7 @@ class Conductor:
         try:
             await act(self)
             await self.scene.settled()
+            await self.scene.sound()
         except TimeoutError:
             self.wrong.append(f"{name}: it never came to rest")
             return False

@@ -10,14 +10,20 @@ from soak.pressure import Bounds
 
 WORKERS: Final = 2
 BACKEND_TIMEOUT_S: Final = 4.0
+NAME: Final = "shop.test"
+"""By which the endpoints of `NAMED` are known."""
+NAMED: Final = "legacy"
+PROBED: Final = "new"
+"""The system that is probed."""
 DRAIN_S: Final = 2.0
 """In which a rollback ends WebSockets and event streams."""
 
 ROUTES: Final = """\
 version: 1
 backends:
-  legacy: {{url: ["http://127.0.0.1:{0}", "http://127.0.0.1:{1}"], timeout: 4s, connect: 1s, endpoints: {{slow_start: 1s}}, breaker: {{open: 250ms, open_longest: 500ms}}}}
-  new: {{url: ["http://127.0.0.1:{2}", "http://127.0.0.1:{3}"], timeout: 4s, connect: 1s, endpoints: {{slow_start: 1s}}, breaker: {{open: 250ms, open_longest: 500ms}}, max_in_flight: 20, queue: {{most: 20, wait: 300ms}}}}
+  legacy: {{url: ["http://shop.test:{0}", "http://shop.test:{1}"], timeout: 4s, connect: 1s, endpoints: {{slow_start: 1s}}, breaker: {{open: 250ms, open_longest: 500ms}}}}
+  new: {{url: ["http://127.0.0.1:{2}", "http://127.0.0.1:{3}"], timeout: 4s, connect: 1s, health: /health, endpoints: {{slow_start: 1s, probe_every: 250ms, unhealthy_after: 2, healthy_after: 1}}, breaker: {{open: 250ms, open_longest: 500ms}}, max_in_flight: 20, queue: {{most: 20, wait: 300ms}}}}
+dns: {{servers: "{4}", shortest: 250ms, timeout: 500ms}}
 identity:
   trusted_from: [127.0.0.1/32]
   account: ["header:X-Account-Id"]

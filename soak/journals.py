@@ -23,7 +23,7 @@ def gather(journals: Iterable[Path], stories: dict[str, Story]) -> list[str]:
                 continue
             match event["e"]:
                 case "head":
-                    arrivals[event["k"]] = arrival = Arrival(event["t"], event["b"], event["p"])
+                    arrivals[event["k"]] = arrival = Arrival(event["t"], event["b"], event["p"], address=event["a"])
                     story.arrivals.append(arrival)
                 case "whole":
                     arrival = arrivals[event["k"]]

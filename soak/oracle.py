@@ -11,6 +11,7 @@ from soak.backend import ASKS
 from soak.drilled import NEVER_SENT, Drilled
 from soak.expected import History
 from soak.pressure import BUSY_FAULT, CAPPED_FAULT, Pressure
+from soak.shunned import Shunned
 from soak.story import ONCE, SAFE, End, Story, Way
 
 
@@ -33,6 +34,7 @@ class Wrong(StrEnum):
     REFUSED = "capped or refused as busy without need"
     UNTOLD = "refused, and not told when to come again"
     WAITED = "waited longer than its queue lets"
+    SHUNNED = "sent where it is unwell or no more"
     UNEXPLAINED = "failed without a cause"
 
 
@@ -65,12 +67,14 @@ class Oracle:
 
     Attributes:
         drills: by their id.
+        shunned: endpoints and addresses that nobody may be sent to.
         pressure: who asked too much; None: nobody is capped, and nobody waits.
     """
 
     history: History
     causes: list[Cause] = field(default_factory=list)
     drills: dict[str, Drilled] = field(default_factory=dict)
+    shunned: list[Shunned] = field(default_factory=list)
     pressure: Pressure | None = None
 
     def judge(self, story: Story) -> list[Violation]:
@@ -105,6 +109,8 @@ class Oracle:
                 yield Wrong.TRUNCATED, "its body was cut, and looked whole at the backend"
             elif one.whole and (one.body_bytes, one.digest) != (sent.body_bytes, sent.digest):
                 yield Wrong.ALTERED, "its body is another at the backend"
+            if any(each.forbids(story, one) for each in self.shunned):
+                yield Wrong.SHUNNED, f"it came to {one.backend} {one.endpoint} ({one.address}), which is left alone"
 
     def _of_answer(self, story: Story) -> Iterator[tuple[Wrong, str]]:
         seen, sent = story.seen, story.sent

@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +23,10 @@ import trustme
 
 from bench.node import LOOPBACK, free_port
 from bench.peers.strangler import flag, replace
+from soak.backend import ADDRESSES
 from soak.clients import PILOTS, SERVER_NAME
-from soak.configuration import FIRST, ROUTES, TLS, WORKERS
+from soak.configuration import FIRST, NAME, ROUTES, TLS, WORKERS
+from soak.nameserver import Nameserver
 
 _PATIENCE_S: Final = 60.0
 
@@ -77,6 +80,7 @@ class Scene:
         port: of the proxy.
         encrypted: clients are met over TLS.
         commands: what was issued: (action, what no other has, exit code).
+        dns: the name server that the proxy asks.
         tls: how clients meet it; None: in plain text.
     """
 
@@ -86,6 +90,7 @@ class Scene:
     ops_port: int = field(default_factory=free_port)
     endpoints: list[Endpoint] = field(default_factory=list)
     commands: list[tuple[str, str, int]] = field(default_factory=list)
+    dns: Nameserver = field(default_factory=Nameserver)
     tls: ssl.SSLContext | None = None
     process: subprocess.Popen[bytes] = field(init=False)
     _client: httpx.AsyncClient = field(init=False)
@@ -102,7 +107,8 @@ class Scene:
         (self.directory / "flags").mkdir()
         (self.directory / "pilots.txt").write_text("\n".join(sorted(PILOTS)) + "\n")
         (self.directory / "secret").write_text(secrets.token_hex(32) + "\n")
-        routes = ROUTES.format(*(one.port for one in self.endpoints))
+        self.dns.records[NAME] = [ADDRESSES[0]]
+        routes = ROUTES.format(*(one.port for one in self.endpoints), self.dns.address)
         (self.directory / "routes.yaml").write_text(routes + (self._certify() if self.encrypted else ""))
         for area, share_bp in FIRST.shares_bp.items():
             self.write_flag(area, share_bp // 100)
@@ -146,6 +152,7 @@ class Scene:
             self.process.kill()
             for one in self.endpoints:
                 one.kill()
+            self.dns.close()
 
     @property
     def state(self) -> Path:
@@ -194,6 +201,28 @@ class Scene:
         async with asyncio.timeout(_PATIENCE_S):
             while not _agree(await self.metrics()) or len(await self.workers()) != WORKERS:
                 assert self.process.poll() is None, (self.directory / "proxy.log").read_text()[-3000:]
+                await asyncio.sleep(0.05)
+
+    async def sound(self) -> None:
+        """Wait until every endpoint that is probed is healthy.
+
+        Raises:
+            TimeoutError: that doesn't come.
+        """
+        await self.until(
+            lambda metrics: all(
+                value for name, value in metrics.items() if name.startswith("strangler_endpoint_healthy{")
+            )
+        )
+
+    async def until(self, enough: Callable[[Mapping[str, float]], bool]) -> None:
+        """Wait until metrics are as wanted, and there.
+
+        Raises:
+            TimeoutError: that doesn't come.
+        """
+        async with asyncio.timeout(_PATIENCE_S):
+            while not (metrics := await self.metrics()) or not enough(metrics):
                 await asyncio.sleep(0.05)
 
     def control_pid(self) -> int:

@@ -67,6 +67,7 @@ class Arrival:
     """A request's head at an endpoint.
 
     Attributes:
+        address: of the endpoint's end of the connection.
         whole: its body came to its end, so long and with that digest.
         answered: an answer was begun; `answer_whole`: it was meant to come whole.
     """
@@ -81,6 +82,7 @@ class Arrival:
     answer_whole: bool = False
     answer_bytes: int = 0
     answer_digest: str = ""
+    address: str = ""
 
 
 @dataclass(slots=True)
@@ -133,7 +135,7 @@ class Story:
         lines = [f"{self.id}: {sent.method} {sent.area} for {who} ({sent.way}{asked}{pinned}), at {sent.at_s:.3f}"]
         lines.append(f"  sent {sent.body_bytes} B {sent.digest}{'' if sent.whole else ', cut'}")
         lines += [
-            f"  arrived at {one.backend} {one.endpoint}, {one.at_s - sent.at_s:+.3f} s, {'whole' if one.whole else 'cut'}, {one.body_bytes} B {one.digest}; "
+            f"  arrived at {one.backend} {one.endpoint} ({one.address}), {one.at_s - sent.at_s:+.3f} s, {'whole' if one.whole else 'cut'}, {one.body_bytes} B {one.digest}; "
             + (f"answered {one.answer_bytes} B {one.answer_digest}{'' if one.answer_whole else ', cut'}" if one.answered else "unanswered")
             for one in self.arrivals
         ]  # fmt: skip

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from soak.nameserver import SERVFAIL, Nameserver
 from tests.app.node import Node, node
-from tests.nameserver import SERVFAIL, Nameserver
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(

@@ -19,9 +19,9 @@ from proxy.core.plan import Area, Route
 from proxy.core.reaching import Dns, Probe
 from proxy.supervise.heeded import name_watch, probe_watch
 from proxy.traffic.tls import backend_context
+from soak.nameserver import SERVFAIL, Nameserver
 from tests.chaos.row import Row, Seen
 from tests.chaos.stage import BEFORE, GET, GOES_ON, Stage, read, stage
-from tests.nameserver import SERVFAIL, Nameserver
 from tests.traffic.wire import RawBackend, a_plan, eventually
 
 ONE: Final = "127.0.0.1"

@@ -17,7 +17,7 @@ from proxy.core.counters import SMALL_PAGE_BYTES, Counters
 from proxy.core.pages import NAMES_PAGE_BYTES, Page, Resolved
 from proxy.core.plan import Plan
 from proxy.core.reaching import Dns
-from tests.nameserver import AAAA, NXDOMAIN, SERVFAIL, A, Nameserver
+from soak.nameserver import AAAA, NXDOMAIN, SERVFAIL, A, Nameserver
 from tests.traffic.wire import a_plan
 from tests.waiting import until_async
 

@@ -15,6 +15,7 @@ from soak.expected import History, Situation, bucket_bp, murmur3
 from soak.oracle import Cause, Oracle, Wrong
 from soak.pressure import Bounds, Pressure
 from soak.run import not_once
+from soak.shunned import Shunned
 from soak.story import Arrival, End, Seen, Sent, Story
 
 VECTORS = yaml.safe_load((Path(__file__).parents[1] / "vectors" / "buckets.yaml").read_text())
@@ -265,3 +266,32 @@ def test_who_is_refused_as_busy_must_have_found_the_places_taken_and_not_have_wa
     assert wrongs(under(there), late) == [Wrong.WAITED]
     behind_others = replace(late, sent=replace(late.sent, turn_s=9.9))
     assert wrongs(under(there), behind_others) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "shunned"),
+    [
+        ([Wrong.SHUNNED], Shunned(system="legacy", endpoint=0, since_s=9.0)),
+        ([Wrong.SHUNNED], Shunned(system="legacy", address="127.0.0.1", since_s=9.0)),
+        ([], Shunned(system="new", endpoint=0, since_s=9.0)),
+        ([], Shunned(system="legacy", endpoint=1, since_s=9.0)),
+        ([], Shunned(system="legacy", address="127.0.0.2", since_s=9.0)),
+        ([], Shunned(system="legacy", endpoint=0, since_s=10.05)),
+        ([], Shunned(system="legacy", endpoint=0, since_s=9.0, until_s=10.05)),
+    ],
+)
+def test_who_is_sent_to_an_endpoint_that_is_unwell_or_an_address_that_was_given_up_is_found_out(
+    found: list[Wrong], shunned: Shunned
+) -> None:
+    judge = oracle()
+    judge.shunned.append(shunned)
+    assert wrongs(judge, story(replace(HI, address="127.0.0.1"))) == found
+
+
+def test_who_is_unwell_may_be_asked_when_another_endpoint_has_failed_but_an_address_that_was_given_up_may_not() -> None:
+    second = replace(HI, at_s=10.15)
+    retried = story(replace(HI, endpoint=1), second, method="GET")
+    for at_need, found in ((True, []), (False, [Wrong.SHUNNED])):
+        judge = oracle()
+        judge.shunned.append(Shunned(system="legacy", endpoint=0, since_s=9.0, at_need=at_need))
+        assert wrongs(judge, retried) == found

@@ -1,4 +1,4 @@
-"""A tiny DNS server on loopback that says what a test wants, or nothing."""
+"""A tiny DNS server on loopback that says what is wanted of it, or nothing."""
 
 from __future__ import annotations
 
