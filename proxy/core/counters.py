@@ -33,7 +33,7 @@ _HEADER_WORDS: Final = 2
 _PUBLISHED: Final = 1  # the header word that says how many series are complete
 _BYTES_A_SERIES: Final = 128  # the cell, and the room its name has on average
 
-_GAUGES: Final = ("_open", "in_flight", "_held_off", "_waiting", "_tasks")
+_GAUGES: Final = ("_open", "in_flight", "_held_off", "_waiting", "_half_open_s", "_tasks")
 
 
 def is_gauge(name: str) -> bool:

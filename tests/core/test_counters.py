@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.breaker import State, half_open_series
 from proxy.core.counters import OVERFLOW, PAGE_BYTES, Counters, is_gauge
+from proxy.core.endpointhealth import Standing
+from proxy.core.metrics import METRICS, family_of
+from proxy.core.model import Backend
+from proxy.traffic.telemetry import Telemetry
 
 REQUESTS = 'strangler_requests_total{area="orders",backend="new",status="2xx"}'
 
@@ -81,6 +86,20 @@ def test_a_starting_worker_resets_levels_but_never_counts() -> None:
     values = dict(counters.items())
     assert [value for name, value in values.items() if is_gauge(name)] == [0, 0, 0]
     assert values["strangler_requests_total"] == 4
+
+
+def test_what_metrics_call_a_gauge_dies_with_its_worker() -> None:
+    kinds = {metric.name: metric.kind for metric in METRICS}
+    counters = Counters(page())
+    telemetry = Telemetry(counters)
+    telemetry.breaker(Backend.LEGACY, State.CLOSED, State.HALF_OPEN)
+    telemetry.half_open(Backend.LEGACY, 7)
+    telemetry.held_off(Backend.LEGACY, "http://shop", Standing.SOUND, Standing.EJECTED)
+    levels = {name for name, _ in counters.items() if kinds[family_of(name)] == "gauge"}
+    assert half_open_series(Backend.LEGACY) in levels
+    assert {name for name, _ in counters.items() if is_gauge(name)} == levels
+    counters.reset_gauges()
+    assert not any(value for name, value in counters.items() if name in levels)
 
 
 def test_a_reader_sees_series_that_appear_after_it_opened_the_page() -> None:
