@@ -34,6 +34,7 @@ from proxy.traffic.limits import TICK_S
 from proxy.traffic.slowing import Slowed
 
 if TYPE_CHECKING:
+    from proxy.core.decision import Decision
     from proxy.traffic.backend import BackendConnection
     from proxy.traffic.ending import Ending
     from proxy.traffic.exchange import Exchange
@@ -70,16 +71,18 @@ class _Hit:
     Attributes:
         live: the drill it met.
         url: the endpoint that it would have been sent to.
+        counted: as one that met it.
         timer: while a delay holds it.
         late: the delay is longer than its backend would have been waited for.
     """
 
-    __slots__ = ("exchange", "late", "live", "timer", "url")
+    __slots__ = ("counted", "exchange", "late", "live", "timer", "url")
 
     def __init__(self, exchange: Exchange, live: LiveDrill, url: str) -> None:
         self.exchange = exchange
         self.live = live
         self.url = url
+        self.counted = False
         self.timer: asyncio.TimerHandle | None = None
         self.late = False
 
@@ -156,8 +159,9 @@ class Drilling:
         outlet = exchange.wiring.outlets[decision.backend]
         endpoint = outlet.pool.choose(self._traffic.tick)
         self._hits[exchange] = hit = _Hit(exchange, live, "" if endpoint is None else endpoint.url)
-        tally.hit(now_s)
-        self._traffic.telemetry.drilled(decision, fault.kind)
+        if fault.kind is FaultKind.SLOW:
+            return False  # it shows, and counts, once the request is sent
+        self._count(hit, decision, now_s)
         stage = Stage.HEAD if exchange.request_done else Stage.REQUEST
         match fault.kind:
             case FaultKind.DELAY:
@@ -171,16 +175,27 @@ class Drilling:
                 exchange.drilled(Fault(outlet.party, stage, Kind.CUT))
             case FaultKind.REFUSED:
                 exchange.drilled(Fault(outlet.party, Stage.CONNECT, Kind.UNREACHABLE))
-            case FaultKind.SLOW | FaultKind.ROLLBACK:
+            case FaultKind.ROLLBACK:
                 return False
         return True
 
     def sent(self, exchange: Exchange, connection: BackendConnection) -> None:
-        """An exchange's request went out: its answer is slowed, if that is its fault."""
+        """An exchange's request went out: its answer is slowed, if that is its fault.
+
+        It may have waited since it met that, and be out of the drill: rolled back, or answered by the other system in place of the one that is drilled.
+        """
         hit = self._hits.get(exchange)
-        if hit is not None and hit.live.drill.fault.kind is FaultKind.SLOW:
-            connection.sound = False  # what is held back of the answer would be the next one's
-            connection.exchange = Slowed(exchange, connection, hit.live)
+        if hit is None or hit.live.drill.fault.kind is not FaultKind.SLOW:
+            return
+        decision, now_s = exchange.decision, time.monotonic()
+        if decision is None or not hit.live.hits(decision, exchange.request_id, now_s):
+            del self._hits[exchange]
+            self._rest()
+            return
+        if not hit.counted:
+            self._count(hit, decision, now_s)
+        connection.sound = False  # what is held back of the answer would be the next one's
+        connection.exchange = Slowed(exchange, connection, hit.live)
 
     def told(self, exchange: Ending) -> str:
         """The line that trusted peers are told of the drill it met; empty: none."""
@@ -199,6 +214,12 @@ class Drilling:
         return hit.live.drill.id
 
     # -- inside ----------------------------------------------------------------------------------------------------------
+
+    def _count(self, hit: _Hit, decision: Decision, now_s: float) -> None:
+        hit.counted = True
+        drill = hit.live.drill
+        self._tallies[drill.id].hit(now_s)
+        self._traffic.telemetry.drilled(decision, drill.fault.kind)
 
     def _go_on(self, hit: _Hit) -> None:
         """It has waited long enough."""

@@ -73,7 +73,9 @@ class Slowed:
     # -- inside ----------------------------------------------------------------------------------------------------------
 
     def _carry_on(self) -> None:
-        if self._exchange.over:
+        # Cut by the exchange, which has gone on to another connection: what is held here is no part of that one's answer.
+        forsaken = not self._lost and self._connection.exchange is not self
+        if self._exchange.over or forsaken:
             self._stop()
         elif self._held:
             if len(self._held) >= WATER_BYTES and not self._lost:
