@@ -174,6 +174,10 @@ class Ending:
         self.fault = Fault(Party.CLIENT, Stage.HEAD if self._download is None else Stage.BODY, Kind.LEFT)
         if not self.request_done or self.head.method in SAFE:
             self.status = CLIENT_LEFT
+            if self._connection is None and self._lent:
+                self.traffic.deserted += (
+                    1  # the attempt to connect goes on: what becomes of it says how the endpoint is
+                )
             self._cut_connection()
             self._end()
         else:

@@ -67,6 +67,7 @@ class Traffic(RequestIds):
     Attributes:
         credentials: of the generation in force.
         doors: where clients come in.
+        deserted: attempts to connect to a backend for somebody who has left; exact once a tick, in between too high rather than too low.
         in_flight: exchanges that have begun and are not over, those without a client included.
         tick: counts deadlines' sweeps; time as far as they are concerned.
         limits: of clients and connections, as the newest generation has them; an exchange keeps its own generation's.
@@ -94,7 +95,7 @@ class Traffic(RequestIds):
         self._defects = Defects(self.telemetry)
         self._leaks = Leaks(self.telemetry)
         self._caps = Caps(self.telemetry, share_of_node)
-        self.in_flight = 0
+        self.in_flight = self.deserted = 0
         self.draining = False
         self.freezes: tuple[LiveFreeze, ...] = ()
         self.drilling: Drilling | None = None
@@ -175,8 +176,8 @@ class Traffic(RequestIds):
     def mind_the_crowd(self) -> None:
         """Somebody came or went: accept others while there is room for them, and see to it that there will be."""
         doors = self.doors
-        # Whose client left, a request that runs on holds its place: else anybody could have any number under way.
-        full = len(self._clients) + doors.greeting + len(self.orphans) >= self._clients.most
+        # Whose client left, what goes on holds its place: else anybody could have any number under way.
+        full = len(self._clients) + doors.greeting + len(self.orphans) + self.deserted >= self._clients.most
         if full and not doors.held and not self.draining:
             doors.hold()
             self.telemetry.limit_reached(Limit.CONNECTIONS)
@@ -228,7 +229,7 @@ class Traffic(RequestIds):
         admission = self._clients.add(client, self.wiring, self.tick)
         if admission is not Admission.SERVED:
             turn_away(self, client, admission)
-        if len(self._clients) + len(self.orphans) >= self._clients.most:
+        if len(self._clients) + len(self.orphans) + self.deserted >= self._clients.most:
             self.mind_the_crowd()
 
     def client_closed(self, client: ClientConnection) -> None:
@@ -355,6 +356,10 @@ class Traffic(RequestIds):
                 client.sweep(tick)
             except Exception:  # noqa: BLE001  ends it alone: the deadlines of all others hold
                 defects.ends("client", client.broken)
+        if self.deserted:
+            self.deserted = sum(exchange.over for exchange in self._tasks.values())
+            if self.doors.held:
+                self.mind_the_crowd()
         if self.doors.held:
             defects.guard("crowd", lambda: self._clients.make_room(tick))
         for orphan in list(self.orphans):

@@ -11,7 +11,7 @@ from proxy.core.limits import Limit, Limits
 from proxy.core.plan import Identity, Listener
 from proxy.traffic.crowd import site_of
 from proxy.traffic.limits import affordable_connections
-from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, build, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, build, eventually, full_backlog
 
 Start = Callable[..., Node]
 
@@ -169,6 +169,23 @@ def test_a_request_whose_client_left_holds_its_place_until_it_is_over(start: Sta
             another.head()
             another.send(OK)
             assert second.answer()[2] == b"ok"
+
+
+def test_attempts_to_connect_for_clients_that_left_hold_their_places(start: Start) -> None:
+    with full_backlog() as nowhere:
+        node = start(legacy=nowhere, legacy_options={"connect_s": 0.5}, limits=Limits(connections=8))
+        most = 0
+        for _ in range(40):
+            with node.client() as client:
+                client.send(GET)
+                client.reset()
+            most = max(most, node.do(lambda: len(node.traffic._tasks)))
+        assert 4 < most <= 8 + 4  # a few come in one turn of the loop, before anybody is seen to have left
+        assert reached(node, Limit.CONNECTIONS) >= 1
+    with node.client() as client:  # nobody listens there any more
+        client.send(GET)
+        assert client.answer()[0] in {502, 503}
+    eventually(lambda: node.do(lambda: node.traffic.deserted) == 0, "nothing is left of them")
 
 
 def test_a_reload_that_makes_room_lets_in_who_waits(start: Start, legacy: RawBackend) -> None:
