@@ -43,9 +43,13 @@ class Standing(IntEnum):
     UNREACHABLE = 4
 
 
+ENDPOINT_SERIES: Final = "strangler_endpoint_held_off{"
+"""What each series of `endpoint_series` begins with."""
+
+
 def endpoint_series(backend: Backend, url: str, standing: Standing) -> str:
     """The series in which a worker says, by 1, that it believes this of an endpoint."""
-    return f'strangler_endpoint_held_off{{backend="{backend}",endpoint="{label(url)}",why="{standing.name.lower()}"}}'
+    return f'{ENDPOINT_SERIES}backend="{backend}",endpoint="{label(url)}",why="{standing.name.lower()}"}}'
 
 
 class EndpointHealth:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.breaker import State, breaker_series, half_open_series
-from proxy.core.endpointhealth import Standing, endpoint_series
+from proxy.core.counters import OVERFLOW
+from proxy.core.endpointhealth import ENDPOINT_SERIES, Standing, endpoint_series
 from proxy.core.metrics import label
 from proxy.core.model import Backend
 from proxy.traffic.timings import Histogram, Timings
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 NO_AREA: Final = "-"
 """The area of a request that matched no route, or that was refused before it was decided."""
+
+MOST_STANDINGS: Final = 4096
+"""Series of how endpoints stand: their addresses come and go with DNS, and must not take the room of everything else that is counted."""
 
 _NOBODY: Final = "none"  # the backend of a request that reached none
 
@@ -48,6 +52,7 @@ class Telemetry:
         self._refused: dict[str, int] = {}
         self._routes: dict[tuple[str | None, Backend, int], int] = {}
         self._route_times: dict[tuple[str | None, Backend], int] = {}
+        self._standings = {name: series(name) for name, _ in counters.items() if name.startswith(ENDPOINT_SERIES)}
         self._retries = {b: series(f'strangler_retries_total{{backend="{b}"}}') for b in Backend}
         self._opened = {b: series(f'strangler_backend_connections_opened_total{{backend="{b}"}}') for b in Backend}
         self._reused = {b: series(f'strangler_backend_connections_reused_total{{backend="{b}"}}') for b in Backend}
@@ -118,8 +123,16 @@ class Telemetry:
         """This worker believes something else of an endpoint."""
         for standing, change in ((before, -1), (now, 1)):
             if standing is not Standing.SOUND:
-                name = endpoint_series(backend, url, standing)
-                self._cells[self._counters.series(name)] += change
+                self._stands(endpoint_series(backend, url, standing), change)
+
+    def _stands(self, name: str, change: int) -> None:
+        index = self._standings.get(name)
+        if index is None:
+            if len(self._standings) >= MOST_STANDINGS:
+                self._cells[self._counters.series(OVERFLOW)] += change > 0
+                return
+            index = self._standings[name] = self._counters.series(name)
+        self._cells[index] += change
 
     def backend_opened(self, backend: Backend) -> None:
         """A connection to a backend was made."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import mmap
 import subprocess
 import sys
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from proxy.core.breaker import State, half_open_series
 from proxy.core.counters import OVERFLOW, PAGE_BYTES, Counters, is_gauge
-from proxy.core.endpointhealth import Standing
+from proxy.core.endpointhealth import Standing, endpoint_series
 from proxy.core.metrics import METRICS, family_of
 from proxy.core.model import Backend
-from proxy.traffic.telemetry import Telemetry
+from proxy.traffic.telemetry import MOST_STANDINGS, Telemetry
 
 REQUESTS = 'strangler_requests_total{area="orders",backend="new",status="2xx"}'
 
@@ -100,6 +101,30 @@ def test_what_metrics_call_a_gauge_dies_with_its_worker() -> None:
     assert {name for name, _ in counters.items() if is_gauge(name)} == levels
     counters.reset_gauges()
     assert not any(value for name, value in counters.items() if name in levels)
+
+
+def test_addresses_that_come_and_go_leave_room_for_all_else_and_are_missed_aloud() -> None:
+    buffer = page()
+
+    def fail(address: int, telemetry: Telemetry) -> str:
+        name = f"http://shop.prod.svc.cluster.local:8080 {IPv4Address(address)}"
+        telemetry.held_off(Backend.NEW, name, Standing.SOUND, Standing.UNREACHABLE)
+        telemetry.held_off(Backend.NEW, name, Standing.UNREACHABLE, Standing.SOUND)
+        return endpoint_series(Backend.NEW, name, Standing.UNREACHABLE)
+
+    first = Telemetry(Counters(buffer))
+    names = [fail(address, first) for address in range(MOST_STANDINGS)]
+    counters = Counters(buffer)  # of a successor
+    second = Telemetry(counters)
+    assert fail(0, second) == names[0]
+    assert dict(counters.items())[OVERFLOW] == 0
+    late = [fail(address, second) for address in range(MOST_STANDINGS, 20_000)]
+    second.ejected(Backend.NEW)
+    told = dict(counters.items())
+    assert told[OVERFLOW] == len(late)
+    assert told['strangler_endpoint_ejections_total{backend="new"}'] == 1
+    assert told.keys() >= set(names)
+    assert told.keys().isdisjoint(late)
 
 
 def test_a_reader_sees_series_that_appear_after_it_opened_the_page() -> None:
