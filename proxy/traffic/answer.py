@@ -108,7 +108,13 @@ class Answering(Timed):
         self._partial = b""
         self._keep_alive = False
         self._connection = None  # it is the tunnel's
+        self._lasts()
         Tunnel(self, client, connection).open(data)
+
+    def _lasts(self) -> None:
+        """The head was an answer, and the endpoint hears of it now: other exchanges tell at their end, which may be days away here."""
+        if self._endpoint.minded:
+            self._endpoint.answered(self.traffic.tick)
 
     def _answer(self, head: AnswerHead, data: bytes) -> None:
         request = self.head
@@ -148,6 +154,7 @@ class Answering(Timed):
             return
         if head.values.get(b"content-type", b"").lower().startswith(_EVENT_STREAM):
             self.traffic.stream_opened(self)
+            self._lasts()
         if length < 0 and not chunked and client is not None:
             client.reset_unless_whole()
         self._awaits_turn = False

@@ -10,10 +10,16 @@ import pytest
 
 from proxy.core.endpointhealth import Standing
 from proxy.core.reaching import BreakerCare, EndpointCare
+from proxy.core.websocket import SWITCH_HEAD, accept
 from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, eventually, full_backlog
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n"
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + KEY + b"\r\n\r\n"
+)
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 ERROR = b"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno"
 LONG = EndpointCare(faults=2, first_s=3600.0, longest_s=3600.0)
@@ -118,6 +124,41 @@ def test_errors_that_a_system_answers_eject_nobody(
                 wire.send(ERROR)
                 assert client.answer()[0] == 500
     assert choices(node, 100) == {legacy.url, new.url}
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (UPGRADE, b"HTTP/1.1 101 Go\r\n" + SWITCH_HEAD + b"Sec-WebSocket-Accept: " + accept(KEY) + b"\r\n\r\n"),
+        (GET, b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"),
+    ],
+)
+def test_an_answer_that_lasts_ends_a_row_of_requests_left_unanswered_when_it_begins(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend, request_: bytes, answer: bytes
+) -> None:
+    node = start(legacy=(legacy.url, new.url), legacy_options={"care": LONG})
+
+    def cut() -> None:
+        node.prefer(new.url)
+        with node.client() as client:
+            client.send(POST)
+            with new.accept() as backend:
+                backend.head()
+                backend.leave()
+                assert client.answer()[0] == 502
+
+    with node.client() as client:
+        cut()
+        node.prefer(new.url)
+        client.send(request_)
+        with new.accept() as lasting:
+            lasting.head()
+            lasting.send(answer)
+            client.head()
+            cut()
+            assert held_off(node, new.url, "ejected") == 0
+            cut()
+            assert held_off(node, new.url, "ejected") == 1
 
 
 def test_half_of_them_stay_in_however_many_leave_requests_unanswered(
