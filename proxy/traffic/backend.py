@@ -26,7 +26,7 @@ class BackendConnection(asyncio.Protocol):
         sound: it can be lent again, as far as interim answers said.
     """
 
-    __slots__ = ("endpoint", "exchange", "rested_tick", "sound", "transport", "uses", "writable")
+    __slots__ = ("_counted", "endpoint", "exchange", "rested_tick", "sound", "transport", "uses", "writable")
 
     transport: asyncio.Transport
 
@@ -37,10 +37,12 @@ class BackendConnection(asyncio.Protocol):
         self.rested_tick = 0
         self.sound = True
         self.writable = True
+        self._counted = False  # as one that is open
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's isn't one by inheritance
+        self._counted = True
         self.endpoint.opened()
 
     @override
@@ -72,9 +74,15 @@ class BackendConnection(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self.endpoint.closed()
+        self.uncount()
         exchange, self.exchange = self.exchange, None
         self._tell_lost(exchange, exc or ConnectionResetError())
+
+    def uncount(self) -> None:
+        """It is open no more, whether it ever was or not."""
+        if self._counted:
+            self._counted = False
+            self.endpoint.closed()
 
     def _tell_lost(self, exchange: Exchange | Slowed | Tunnel | None, error: Exception | None) -> None:
         if exchange is None:

@@ -182,8 +182,9 @@ class Entrance:
         terms = self.terms
         try:
             async with asyncio.timeout(terms.handshake_s):
-                await self._greet(sock, peer, terms)
-                return
+                plain = await self._greet(sock, peer, terms)
+            if plain is not None:
+                await self._take_in(plain, sock)
         except asyncio.CancelledError:
             sock.close()
             raise
@@ -198,29 +199,44 @@ class Entrance:
         except Exception:  # noqa: BLE001  the top of a task: told with its trace, ends this connection alone
             _log.exception("a connection of %s failed", peer)
             fault, why = Fault(Party.PROXY, Stage.CONNECT, Kind.FAILED), ""
+        else:
+            return
         sock.close()  # uvloop's transport, if there was one, has closed it already
         self._traffic.telemetry.fault(fault, None)
         if why:
             self._tell("a connection of %s is closed: %s", peer, why)
 
-    async def _greet(self, sock: socket.socket, peer: str, terms: Terms) -> None:
-        """Take a connection to where it is a client, or is refused as one."""
+    async def _greet(self, sock: socket.socket, peer: str, terms: Terms) -> ClientConnection | None:
+        """Take a connection to where it is a client over TLS, or may become one in plain text, which is returned."""
         traffic = self._traffic
         address = await _take_told(sock) if terms.tells(peer) else None
         address = address or peer
         context = terms.context
         if context is None:
-            await self._loop.connect_accepted_socket(lambda: ClientConnection(traffic, address), sock)
-        elif await _peek(sock, 1) != _HANDSHAKE_RECORD:
-            await self._loop.connect_accepted_socket(lambda: Misdirected(traffic, address), sock)
-        else:
-            await self._loop.connect_accepted_socket(
-                lambda: SecureClient(traffic, address),
-                sock,
-                ssl=context,
-                ssl_handshake_timeout=terms.handshake_s + _MARGIN_S,
-                ssl_shutdown_timeout=traffic.limits.linger_s,
-            )
+            return ClientConnection(traffic, address)
+        if await _peek(sock, 1) != _HANDSHAKE_RECORD:
+            return Misdirected(traffic, address)
+        await self._loop.connect_accepted_socket(
+            lambda: SecureClient(traffic, address),
+            sock,
+            ssl=context,
+            ssl_handshake_timeout=terms.handshake_s + _MARGIN_S,
+            ssl_shutdown_timeout=traffic.limits.linger_s,
+        )
+        return None
+
+    async def _take_in(self, client: ClientConnection, sock: socket.socket) -> None:
+        """Make a client of a connection in plain text; in no time, so nothing is waited for.
+
+        Whoever is cancelled in the very turn in which the connection was made never hears of its end: uvloop closes the
+        socket and tells nothing (over TLS it does). Such a client would hold its place for ever.
+        """
+        try:
+            await self._loop.connect_accepted_socket(lambda: client, sock)
+        except asyncio.CancelledError:
+            if hasattr(client, "transport"):
+                client.connection_lost(None)
+            raise
 
     def _tell(self, text: str, *arguments: object) -> None:
         if self._traffic.tick - self._told_tick > ticks(_TOLD_EVERY_S):

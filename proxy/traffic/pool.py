@@ -193,7 +193,13 @@ async def _open(endpoint: Endpoint) -> tuple[asyncio.Transport, BackendConnectio
     tls = endpoint.tls
     try:
         if tls is None:
-            return await loop.create_connection(lambda: BackendConnection(endpoint), endpoint.target, endpoint.port)
+            connection = BackendConnection(endpoint)
+            try:
+                return await loop.create_connection(lambda: connection, endpoint.target, endpoint.port)
+            except BaseException:
+                # Made in the very turn in which its time was up: uvloop closes it then, and tells it nothing (over TLS it does).
+                connection.uncount()
+                raise
         return await loop.create_connection(
             lambda: SecureBackendConnection(endpoint),
             endpoint.target,

@@ -492,3 +492,16 @@ def test_a_connection_that_cannot_be_made_in_time_is_a_gateway_timeout(start: Ca
             client.send(GET)
             status, head, _ = client.answer()
     assert (status, fault_of(head)) == (504, b"legacy-connect-timeout")
+
+
+def test_a_connection_that_is_made_just_too_late_is_closed_and_counted_as_closed(
+    start: Callable[..., Node], legacy: RawBackend
+) -> None:
+    node = start(legacy_options={"connect_s": 1e-6})
+    with node.client() as client:
+        client.send(GET)
+        assert client.answer()[0] == 504
+    with legacy.accept() as backend:
+        assert backend.ends() == "closed"
+    assert node.count("strangler_backend_connections_opened_total") == 1  # else this test shows nothing
+    assert node.count("strangler_backend_connections_open{") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import ssl
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.plan import Identity, Listener, ListenerTls
+from proxy.traffic.client import ClientConnection
 from tests.certificates import Authority
 from tests.traffic.wire import OK, PATIENCE_S, Node, RawBackend, Wire, eventually
 
@@ -128,3 +130,31 @@ def test_connections_that_only_connect_are_not_told_as_broken(node: Node) -> Non
     eventually(lambda: node.count(left) == 1, "it was counted")
     assert node.log_path is not None
     assert [json.loads(line) for line in node.log_path.read_bytes().splitlines()] == []
+
+
+def test_whoever_is_taken_in_just_too_late_is_forgotten_when_gone(start: Start) -> None:
+    node = start(listener=Listener(proxy_protocol_from=("127.0.0.1",), handshake_s=1e-6))
+    for _ in range(20):
+        with node.client() as client:
+            client.send(TOLD)
+            client.sock.shutdown(socket.SHUT_WR)
+            client.ends()
+    eventually(lambda: node.do(lambda: len(node.traffic._clients)) == 0, "nobody is there")
+
+
+def test_a_client_that_is_given_up_in_the_turn_in_which_it_is_taken_in_is_forgotten(node: Node) -> None:
+    (entrance, _), *_ = node.traffic.doors._entrances
+
+    async def given_up() -> tuple[int, int]:
+        before, after = socket.socketpair()
+        after.setblocking(False)
+        with before, after:
+            task = asyncio.create_task(entrance._take_in(ClientConnection(node.traffic, "192.0.2.7"), after))
+            for _ in range(2):
+                await asyncio.sleep(0)
+            there = len(node.traffic._clients)
+            task.cancel()
+            await asyncio.wait([task])
+        return there, len(node.traffic._clients)
+
+    assert node.run(given_up()) == (1, 0)
