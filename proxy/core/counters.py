@@ -68,15 +68,16 @@ class Counters:
         self._capacity = buffer.nbytes // _BYTES_A_SERIES
         self.cells = words[_HEADER_WORDS : _HEADER_WORDS + self._capacity]
         self._text = buffer.cast("B")[8 * (_HEADER_WORDS + self._capacity) :]
-        self._index: dict[str, int] = {}
-        self._text_used = 0
+        # Names with their cells, and how much of the text they take. A reader swaps both at once, and no lock is needed: threads
+        # that learn names at the same moment would else give them each other's cells.
+        self._known: tuple[dict[str, int], int] = {}, 0
         self.refused = 0
         if words[0] == 0 and not buffer.readonly:
             words[0] = MAGIC
         elif words[0] not in (0, MAGIC):
             raise ValueError("not a counters page of this version")
         self._catch_up()
-        if not buffer.readonly and not self._index:
+        if not buffer.readonly and not self._known[0]:
             self._append(OVERFLOW)
 
     def series(self, name: str) -> int:
@@ -91,18 +92,18 @@ class Counters:
         Raises:
             ValueError: the name has a line end in it.
         """
-        index = self._index.get(name)
+        index = self._known[0].get(name)
         return self._append(name) if index is None else index
 
     def items(self) -> Iterator[tuple[str, int]]:
         """Every published series with its value now; names that other processes appended meanwhile are included."""
         self._catch_up()
-        for name, index in list(self._index.items()):
+        for name, index in list(self._known[0].items()):
             yield name, self.cells[index]
 
     def reset_gauges(self) -> None:
         """Set every gauge to 0: a starting worker calls this, since what its predecessor held is gone."""
-        for name, index in self._index.items():
+        for name, index in self._known[0].items():
             if is_gauge(name):
                 self.cells[index] = 0
 
@@ -110,29 +111,33 @@ class Counters:
         line = name.encode() + b"\n"
         if line.count(b"\n") != 1:
             raise ValueError(f"a series' name is one line: {name!r}")
-        index = len(self._index)
-        end = self._text_used + len(line)
+        known, used = self._known
+        index = len(known)
+        end = used + len(line)
         if index >= self._capacity or end > len(self._text):
             self.refused += 1
-            return self._index[OVERFLOW]
-        self._text[self._text_used : end] = line
-        self._text_used = end
-        self._index[name] = index
+            return known[OVERFLOW]
+        self._text[used:end] = line
+        known[name] = index
+        self._known = known, end
         self._words[_PUBLISHED] = index + 1
         return index
 
     def _catch_up(self) -> None:
         """Read the names that were published since the last look."""
-        missing = self._words[_PUBLISHED] - len(self._index)
+        before, used = self._known
+        missing = self._words[_PUBLISHED] - len(before)
         if missing <= 0:
             return
         # One copy of the rest is faster than a search for each line end, and names are read once a process.
-        lines = bytes(self._text[self._text_used :]).split(b"\n", missing)
+        lines = bytes(self._text[used:]).split(b"\n", missing)
         if len(lines) <= missing:
             # A processor that reorders stores may show the count before the text: the next look sees both.
             lines.append(b"")
+        known = dict(before)
         for line in lines[:-1]:
             if not line or line[:1] == b"\0":
-                return
-            self._index[line.decode()] = len(self._index)
-            self._text_used += len(line) + 1
+                break
+            known[line.decode()] = len(known)
+            used += len(line) + 1
+        self._known = known, used

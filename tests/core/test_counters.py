@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmap
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -168,3 +170,28 @@ def test_a_page_of_another_kind_is_refused() -> None:
 def test_a_name_with_a_line_end_is_refused() -> None:
     with pytest.raises(ValueError, match="one line"):
         Counters(page()).series("forged_total\nstrangler_requests_total")
+
+
+def test_threads_that_read_a_page_at_once_learn_each_name_with_its_own_count() -> None:
+    """Scrapes of /metrics come together, and a thread for each sums the pages."""
+    names = [f's_total{{number="{number}"}}' for number in range(3000)]
+    buffer = page()
+    writer = Counters(buffer)
+    reader = Counters(buffer.toreadonly())
+    for number, name in enumerate(names):
+        writer.cells[writer.series(name)] = number
+    together = threading.Barrier(4)
+
+    def read() -> dict[str, int]:
+        together.wait()
+        return dict(reader.items())
+
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            told = [one.result() for one in [pool.submit(read) for _ in range(4)]]
+    finally:
+        sys.setswitchinterval(usual_s)
+    right = {OVERFLOW: 0, **{name: number for number, name in enumerate(names)}}
+    assert [one == right for one in (*told, dict(reader.items()))] == [True] * 5
