@@ -31,7 +31,7 @@ ALL: Final[Sequence[tuple[Act, int]]] = (
 )
 """Each with its weight. One worker at least lives on through all of them, so that its growth can be seen."""
 
-AT_FIRST: Final[Sequence[tuple[Act, int]]] = (*ALL, (deaths.upgrade, 2))
+AT_FIRST: Final[Sequence[tuple[Act, int]]] = (*ALL, (deaths.upgrade, 2), (deaths.restart, 2))
 """What replaces every process, too."""
 
 SHORT: Final[Sequence[Act]] = (
@@ -43,6 +43,5 @@ SHORT: Final[Sequence[Act]] = (
     deaths.worker_killed,
     drills.rehearsal,
     sickness.backend_unwell,
-    moves.address_moved,
 )
 """One of each kind that takes a moment only."""

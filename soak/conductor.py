@@ -96,10 +96,18 @@ class Conductor:
         return code
 
     def may_fail(
-        self, name: str, since_s: float, *, lasting_only: bool = False, for_s: float = 0.0, system: str = ""
+        self,
+        name: str,
+        since_s: float,
+        *,
+        lasting_only: bool = False,
+        unanswered_only: bool = False,
+        for_s: float = 0.0,
+        system: str = "",
     ) -> None:
-        """Note a cause that is over now, or in a while; `system`: that may be unreachable meanwhile."""
-        self.oracle.causes.append(Cause(name, since_s, now_s() + for_s, lasting_only=lasting_only, system=system))
+        """Note a cause that is over now, or in a while; the rest is as `Cause` has it."""
+        cause = Cause(name, since_s, now_s() + for_s, lasting_only, system, unanswered_only)
+        self.oracle.causes.append(cause)
 
 
 Act = Callable[[Conductor], Awaitable[None]]

@@ -8,7 +8,7 @@ from typing import Final
 
 from soak.conductor import Conductor
 from soak.configuration import BACKEND_TIMEOUT_S
-from soak.operations import now_and_then, rollback
+from soak.operations import now_and_then, rollback, rolled_back
 from soak.scene import kill, now_s
 
 _NOTICE_S: Final = 0.5
@@ -89,3 +89,16 @@ async def upgrade(on: Conductor) -> None:
         while set(await on.scene.workers()) & former or len(await on.scene.workers()) != len(former):
             await asyncio.sleep(0.1)
     on.may_fail("upgrade ends streams", since_s, lasting_only=True, for_s=10.0)
+
+
+async def restart(on: Conductor) -> None:
+    """SIGTERM to all of it, and a start, while a rollback stands: whoever has begun is answered, newcomers are refused for a moment, and the rollback stands."""
+
+    async def again() -> None:
+        since_s = now_s()
+        if code := await on.scene.restart():
+            on.wrong.append(f"a restart ended with exit code {code}")
+        await on.scene.settled()
+        on.may_fail("restart", since_s, unanswered_only=True)
+
+    await rolled_back(on, again)

@@ -67,8 +67,9 @@ class Watch:
         """Until cancelled."""
         while True:
             tasks = tasks_of(await self.scene.metrics())
+            # None at all: it has just begun, and stands there with what its predecessor confirmed.
             for slot, pid in await self.scene.workers_by_slot():
-                if slot in tasks and (sample := _look(pid, tasks[slot])) is not None:
+                if tasks.get(slot) and (sample := _look(pid, tasks[slot])) is not None:
                     self.samples[pid].append(sample)
             await asyncio.sleep(_EVERY_S)
 

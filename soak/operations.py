@@ -45,6 +45,15 @@ async def canary(on: Conductor) -> None:
 
 async def rollback(on: Conductor) -> None:
     """One is thrown, and released after a moment."""
+
+    async def moment() -> None:
+        await asyncio.sleep(on.draw.random())
+
+    await rolled_back(on, moment)
+
+
+async def rolled_back(on: Conductor, meanwhile: Callable[[], Awaitable[None]]) -> None:
+    """A rollback is thrown, something done while it stands, and it is released."""
     area, segment = scope = on.draw.choice(_SCOPES)
     options = [*(("--area", area) if area else ()), *(("--segment", segment) if segment else ())]
     before = on.history.latest
@@ -54,7 +63,7 @@ async def rollback(on: Conductor) -> None:
     if code not in {0, 3}:
         on.wrong.append(f"a rollback failed with exit {code}")
         return
-    await asyncio.sleep(on.draw.random())
+    await meanwhile()
     for _ in range(100):
         now = on.history.latest
         if await on.change(replace(now, rolled_back=now.rolled_back - {scope}), "release", *options) in {0, 3}:

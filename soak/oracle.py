@@ -12,7 +12,7 @@ from soak.drilled import NEVER_SENT, Drilled
 from soak.expected import History
 from soak.pressure import BUSY_FAULT, CAPPED_FAULT, Pressure
 from soak.shunned import Shunned
-from soak.story import ONCE, SAFE, End, Story, Way
+from soak.story import ONCE, SAFE, End, Seen, Story, Way
 
 
 @unique
@@ -51,6 +51,7 @@ class Violation:
 class Cause:
     """A time in which requests may fail, and which of them: `lasting` alone (WebSockets, event streams), or all.
 
+    `unanswered_only`: of others than these only those of which nothing came back: what is begun comes to its end.
     `system`: the backend that may be unreachable meanwhile; empty: neither.
     """
 
@@ -59,6 +60,15 @@ class Cause:
     until_s: float
     lasting_only: bool = False
     system: str = ""
+    unanswered_only: bool = False
+
+    def explains(self, story: Story, seen: Seen) -> bool:
+        """Whether a failure may come of it."""
+        if seen.at_s < self.since_s or self.until_s < story.sent.at_s:
+            return False
+        if story.sent.way is not Way.PLAIN:
+            return True
+        return not self.lasting_only and (not self.unanswered_only or (seen.end is End.NONE and not seen.own))
 
 
 @dataclass(slots=True)
@@ -213,10 +223,7 @@ class Oracle:
             yield "rate cap"
         if self.pressure is not None and seen.own == BUSY_FAULT:
             yield "no place, and the queue full or too long"
-        lasts = story.sent.way is not Way.PLAIN
-        for cause in self.causes:
-            if cause.since_s <= seen.at_s and story.sent.at_s <= cause.until_s and (lasts or not cause.lasting_only):
-                yield cause.name
+        yield from (cause.name for cause in self.causes if cause.explains(story, seen))
 
 
 _FAILED: Final = frozenset({End.CUT, End.NONE})

@@ -142,6 +142,13 @@ class Scene:
                 stderr=output,
             )
 
+    async def restart(self) -> int:
+        """Stop the proxy as a service manager does, and start it again; gives the exit code."""
+        self.process.terminate()
+        code = await asyncio.to_thread(self.process.wait, _PATIENCE_S)
+        self._serve()
+        return code
+
     async def stop(self) -> int:
         """The proxy's exit code."""
         await self._client.aclose()

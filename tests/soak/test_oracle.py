@@ -16,7 +16,7 @@ from soak.oracle import Cause, Oracle, Wrong
 from soak.pressure import Bounds, Pressure
 from soak.run import not_once
 from soak.shunned import Shunned
-from soak.story import Arrival, End, Seen, Sent, Story
+from soak.story import Arrival, End, Seen, Sent, Story, Way
 
 VECTORS = yaml.safe_load((Path(__file__).parents[1] / "vectors" / "buckets.yaml").read_text())
 BEFORE = Situation(
@@ -120,6 +120,16 @@ def test_a_failure_needs_a_cause_at_its_time_and_what_ends_streams_explains_no_p
     assert [violation.wrong for violation in judge.judge(cut)] == [Wrong.UNEXPLAINED]
     judge.causes.append(Cause("killed", 10.1, 10.15))
     assert judge.judge(cut) == []
+
+
+def test_a_restart_explains_that_nothing_came_but_no_answer_that_was_begun_or_of_the_proxys_own() -> None:
+    judge = oracle()
+    judge.causes = [Cause("restart", 9.0, 12.0, unanswered_only=True)]
+    nothing, cut = Seen(10.2, End.NONE), Seen(10.2, End.CUT, 200)
+    failed = Seen(10.2, End.WHOLE, 502, own="legacy-head-cut")
+    late = replace(nothing, own="timeout of the client")
+    assert wrongs(judge, story(seen=nothing), story(HI, seen=cut, way=Way.EVENTS)) == []
+    assert wrongs(judge, story(HI, seen=cut), story(seen=failed), story(seen=late)) == [Wrong.UNEXPLAINED] * 3
 
 
 def test_a_refused_change_was_never_in_force() -> None:
