@@ -123,14 +123,22 @@ def sharing(names: Sequence[bytes], lines: Sequence[bytes], now_s: float) -> Sha
         if name == _CONTROL:
             directives += _split(line)
         elif name == b"expires":
-            until = parsedate_tz(line.partition(b":")[2].decode("latin-1"))
-            fresh = fresh or (until is not None and mktime_tz(until) > now_s)
+            fresh = fresh or _lies_ahead(line.partition(b":")[2].decode("latin-1"), now_s)
     said = {one.partition(b"=")[0].strip().lower(): one.partition(b"=")[2].strip(b' "') for one in directives}
     if _UNDERSTOOD not in said and not _NOT_FOR_SHARED.isdisjoint(said):
         return Sharing.FORBIDDEN
     if b"s-maxage" in said or b"public" in said or said.get(b"max-age", b"0").strip(b"0"):
         return Sharing.WANTED
     return Sharing.WANTED if fresh and not said else Sharing.UNSAID
+
+
+def _lies_ahead(date: str, now_s: float) -> bool:
+    """Whether a date is later than now; one that can't be read is over (RFC 9111 §5.3)."""
+    try:
+        until = parsedate_tz(date)
+        return until is not None and mktime_tz(until) > now_s
+    except (ValueError, OverflowError):
+        return False  # written as a date is, and in no calendar: a year 99999
 
 
 def _split(line: bytes) -> list[bytes]:

@@ -27,9 +27,12 @@ MAPPED: Final = frozenset({b"location", b"content-location", b"refresh", b"link"
 """Lower-case names of the fields that `MapBack.line` may change."""
 
 _URL: Final = re.compile(rb"(?i)(?:(https?):)?//([^/?#]*)(.*)", re.DOTALL)
-_REFRESH: Final = re.compile(rb"""(?is)(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)(['"]?)(.*?)(['"]?\s*)""")
+# No value may take long, whatever a backend has put into it: what follows `url=` is cut by hand, as any expression that looks for its end
+# begins anew at every blank; and what is never closed in a Link goes to its end, or it would be looked for from every place.
+_REFRESH: Final = re.compile(rb"""(?i)[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?['"]?""")
 # What stands in a Link (RFC 8288 §3): targets, anchors, and quoted text, in which neither is looked for.
-_LINK: Final = re.compile(rb'''(?i)(<)([^>]*)(>)|(;\s*anchor\s*=\s*")([^"\\]*)(")|"(?:[^"\\]|\\.)*"''')
+_LINK: Final = re.compile(rb"""(?i)(<)([^>]*)(>)|<[^>]*|(;\s*anchor\s*=\s*")([^"\\]*)(")|"(?:[^"\\]|\\.)*"?""")
+_QUOTES: Final = (b"'", b'"')
 _ADDRESS: Final = re.compile(rb"[0-9.]+|\[.*\]")
 _SLASHES: Final = (b"/", b"\\")
 
@@ -89,8 +92,7 @@ class MapBack:
         if name == b"set-cookie":
             mapped = self._cookie(value, route)
         elif name == b"refresh":
-            found = _REFRESH.fullmatch(value)
-            mapped = value if found is None else found[1] + found[2] + self._url(found[3], route, host) + found[4]
+            mapped = self._refresh(value, route, host)
         elif name == b"link":
             mapped = _LINK.sub(lambda found: self._link(found, route, host), value)
         else:
@@ -111,6 +113,14 @@ class MapBack:
         if not places.isdisjoint((self._public_authority, *(_authority(scheme, host) for scheme in schemes))):
             return url[: len(url) - len(rest)] + self._path(rest, route)
         return url
+
+    def _refresh(self, value: bytes, route: LiveRoute | None, host: bytes) -> bytes:
+        found = _REFRESH.match(value)
+        if found is None:
+            return value
+        start = found.end()
+        end = len(value) - 1 if value[start:][-1:] in _QUOTES else len(value)
+        return value[:start] + self._url(value[start:end], route, host) + value[end:]
 
     def _link(self, found: re.Match[bytes], route: LiveRoute | None, host: bytes) -> bytes:
         before, url, after = found[1] or found[4], found[2] or found[5], found[3] or found[6]

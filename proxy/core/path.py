@@ -10,6 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from proxy.core.badmessage import BadMessage
+
+MOST_PIECES: Final = 1024
+"""Slashes, escapes and parameters of a path that can be read in more than one way: each reading costs in proportion to them."""
+
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _HIGH: Final = re.compile(rb"[\x80-\xff]")
@@ -18,6 +23,7 @@ _PLAIN: Final = bytes(0x3F if i in b"%;\\" or i >= 0x80 else i for i in range(25
 _CONFUSING: Final = re.compile(rb"%2[Ff]|%5[Cc]|%00|\\")
 _LENIENT_SLASH: Final = re.compile(rb"%2[Ff]|%5[Cc]|\\")
 _SLASH_READINGS: Final = (None, re.compile(rb"%2[Ff]"), re.compile(rb"%5[Cc]|\\"), _LENIENT_SLASH)
+_BETWEEN_PIECES: Final = (b"/", b"\\", b"%", b";")
 _ONE_READING: Final[frozenset[str]] = frozenset()
 
 
@@ -30,6 +36,9 @@ def split_path(path: bytes) -> tuple[str, frozenset[str]]:
     Returns:
         The normal form (ASCII), and for a path with `%2F`, `%5C`, `%00`, a backslash or dot segments every way in
         which a backend might see it (at most 33); empty for every other path.
+
+    Raises:
+        BadMessage: it can be read in more than one way, and in so many pieces that all readings would take too long.
     """
     if path.translate(_PLAIN) == path:
         text = path.decode("ascii")
@@ -39,6 +48,8 @@ def split_path(path: bytes) -> tuple[str, frozenset[str]]:
     normal = _resolve(decoded)
     if _CONFUSING.search(path) is None and not _has_dot_segments(decoded):
         return normal, _ONE_READING
+    if sum(map(path.count, _BETWEEN_PIECES)) > MOST_PIECES:
+        raise BadMessage("the path can be read in more than one way, and has too many pieces")
     return normal, frozenset(_readings(path)) - {normal}
 
 
@@ -61,7 +72,7 @@ def _readings(path: bytes) -> Iterator[str]:
 
 def normal_path(text: str) -> str:
     """The normal form of a path written by a person (a pattern's literal part), where UTF-8 is welcome."""
-    return split_path(text.encode())[0]
+    return _resolve(_decode_unreserved(text.encode()))
 
 
 def has_dot_segments_or_empty(path: bytes) -> bool:

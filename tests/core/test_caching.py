@@ -96,6 +96,9 @@ def test_only_answers_that_depend_on_who_asks_are_edited_whatever_the_share(
         (("Cache-Control: no-cache", "Expires: Fri, 31 Dec 9999 23:59:59 GMT"), Sharing.UNSAID),
         (("Cache-Control: Max-Age=0",), Sharing.UNSAID),
         (("Expires: 0",), Sharing.UNSAID),
+        (("Expires: Thu, 01 Jan 99999 00:00:00 GMT",), Sharing.UNSAID),
+        (("Expires: Thu, 01 Jan 99999999999999999999 00:00:00 GMT",), Sharing.UNSAID),
+        ((f"Expires: Thu, 01 Jan 2020 {'9' * 5000}:00:00 GMT",), Sharing.UNSAID),
         (("Expires: Tue, 14 Nov 2023 22:13:20 GMT",), Sharing.UNSAID),  # now
         (("Expires: Tue, 14 Nov 2023 22:13:21 GMT",), Sharing.WANTED),
         (("Cache-Control: Max-Age=1",), Sharing.WANTED),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from proxy.core.limits import DEFAULT_LIMITS
 from proxy.core.mapback import MapBack
 from proxy.core.model import Backend
 from proxy.core.plan import Route
@@ -77,6 +80,10 @@ def test_without_a_public_origin_paths_are_mapped_and_origins_pass() -> None:
     [
         ("5; url=/v2/orders/7", "5; url=/api/orders/7"),
         (f'0;URL="{INNER}/x"', '0;URL="https://shop.acme.example/x"'),
+        ("0 , '/v2/orders/7'", "0 , '/api/orders/7'"),
+        ('0;url="/v2/orders/7', '0;url="/api/orders/7'),
+        ('0;url=""', '0;url=""'),
+        ("0;", "0;"),
         ("5", "5"),
     ],
 )
@@ -102,10 +109,31 @@ def test_a_refresh_is_mapped_in_its_url(value: str, public: str) -> None:
             "<>; rel=self, <https://cdn.example/v2/orders/a.css>; rel=preload",
         ),
         ("<unclosed", "<unclosed"),
+        ('</v2/orders>; title="unclosed, </v2/orders>', '</api/orders>; title="unclosed, </v2/orders>'),
     ],
 )
 def test_links_are_mapped_in_their_targets_and_anchors(value: str, public: str) -> None:
     assert mapped("Link", value) == public
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "piece", "end"),
+    [
+        ("Refresh", "0;url=x", " ", "y"),
+        ("Refresh", "0", " ", "y"),
+        ("Link", "", "<", ""),
+        ("Link", "", '\\"', ""),
+        ("Link", '"', "\\", "\\"),
+        ("Link", "", '<"', ""),
+        ("Link", "", ';anchor="\\', ""),
+        ("Link", ";", " ", ";"),
+    ],
+)
+def test_a_value_as_long_as_a_head_may_be_is_gone_through_once(name: str, start: str, piece: str, end: str) -> None:
+    value = start + piece * (DEFAULT_LIMITS.answer_head_bytes // len(piece)) + end
+    began_s = time.thread_time()
+    assert mapped(name, value) == value
+    assert time.thread_time() - began_s < 1  # looked at anew from every place it takes 5 to 25
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.path import has_dot_segments_or_empty, normal_path, split_path
+from proxy.core.badmessage import BadMessage
+from proxy.core.path import MOST_PIECES, has_dot_segments_or_empty, normal_path, split_path
 
 PATHS = st.lists(
     st.sampled_from(
@@ -76,6 +77,20 @@ def test_only_a_confusing_path_has_other_readings(path: bytes) -> None:
 def test_every_mixture_of_leniencies_is_a_reading(path: bytes, seen: set[str]) -> None:
     normal, readings = split_path(path)
     assert seen - {normal} <= readings
+
+
+@pytest.mark.parametrize("piece", [b"/", b"/%2f", b"/..;%00", rb"/\a", b"/%61"])
+def test_a_path_of_many_readings_is_refused_where_all_of_them_would_take_too_long(piece: bytes) -> None:
+    marks = len(re.findall(rb"[/\\%;]", piece))
+    within = b"/.." + piece * ((MOST_PIECES - 1) // marks)
+    split_path(within)
+    with pytest.raises(BadMessage, match="pieces"):
+        split_path(within + piece)
+
+
+@pytest.mark.parametrize("piece", [b"/a", b"%C3%A9", b"//", b";x"])
+def test_a_path_of_one_reading_may_have_any_number_of_pieces(piece: bytes) -> None:
+    assert not split_path(b"/" + piece * 2 * MOST_PIECES)[1]
 
 
 def test_a_person_may_write_letters_beyond_ascii() -> None:
