@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from proxy.admin.asking import AT_ONCE, AskingConnection
+
 Readiness = Callable[[], tuple[bool, dict[str, Any]]]
 
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_AT_ONCE: Final = 64  # a scraper that went mad
 _GRACE_S: Final = 2
 _TURN_S: Final = 0.01
 _ASKING_TURNS: Final = (
@@ -92,7 +93,8 @@ async def serve_ops(app: Starlette, sock: socket.socket) -> None:
         access_log=False,
         lifespan="off",
         ws="none",
-        limit_concurrency=_AT_ONCE,
+        http=AskingConnection,
+        limit_concurrency=AT_ONCE,
         timeout_graceful_shutdown=_GRACE_S,
         server_header=False,
     )

@@ -12,6 +12,8 @@ import httpx
 import pytest
 import uvicorn
 
+from proxy.admin import asking
+from proxy.admin.asking import AT_ONCE
 from proxy.admin.ops import OpsServer, ops_app, serve_ops
 from tests.waiting import until_async
 
@@ -81,6 +83,45 @@ async def test_who_is_asking_already_is_answered_though_the_server_is_told_to_en
     writer.close()
     assert answer.startswith(b"HTTP/1.1 200 ")
     await until_async(serving.done, "the server ends")
+
+
+async def test_connections_that_ask_nothing_or_half_keep_nobody_from_asking() -> None:
+    async with ops(Told()) as client, contextlib.AsyncExitStack() as stack:
+        for number in range(2 * AT_ONCE):
+            _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+            stack.callback(writer.close)
+            writer.write(b"GET /livez HT" if number % 2 else b"")
+        assert (await client.get("/livez")).status_code == 200
+
+
+@pytest.mark.parametrize("asked", [b"", b"GET /livez HTTP/1.1\r\nHost:"])
+async def test_who_does_not_ask_in_time_is_ended(monkeypatch: pytest.MonkeyPatch, asked: bytes) -> None:
+    monkeypatch.setattr(asking, "ASKING_S", 0.05)
+    async with ops(Told()) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(asked)
+        with contextlib.suppress(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+
+
+async def test_who_asks_again_and_again_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "ASKING_S", 0.05)
+    async with ops(Told()) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        began_s = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() - began_s < 0.3:
+            writer.write(b"HEAD /livez HTTP/1.1\r\nHost: ops\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_a_head_is_not_gathered_for_ever() -> None:
+    async with ops(Told()) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: ops\r\nX: " + b"x" * 200_000)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 400 ")
+        writer.close()
 
 
 @pytest.mark.parametrize(
