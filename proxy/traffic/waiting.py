@@ -127,10 +127,10 @@ class Waiting(Answering):
                 load.returned(self)
 
     def admitted(self) -> None:
-        """Its turn has come."""
+        """Its turn has come; after a reload the present generation decides, as the endpoints of its own may be gone."""
         self._lent = NOT_LENT
         try:
-            if self._overtaken:
+            if self._overtaken or self.wiring is not self.traffic.wiring:
                 self._decide_anew()
             else:
                 self._lend(self._outlet, LENT)

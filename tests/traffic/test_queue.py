@@ -281,6 +281,21 @@ def test_more_places_after_a_reload_are_taken_by_those_that_wait(
             assert wire.head().startswith(b"GET /second ")
 
 
+def test_nothing_that_waited_begins_at_an_endpoint_that_a_reload_took_away(
+    start: Callable[..., Node], legacy: RawBackend, new: RawBackend, refusing: Callable[[], RawBackend]
+) -> None:
+    successor = refusing()
+    successor.listen_again()
+    options = {"max_in_flight": 1, "queue": PATIENT}
+    node = start(legacy_options=options)
+    with node.client() as client, busy(node, legacy) as first:
+        waits(node, client, get("/late"))
+        node.swap(a_plan(successor.url, new.url, legacy_options=options))
+        first.send(OK)
+        successor.serves(client)
+    assert not legacy.has_caller()
+
+
 def test_a_body_waits_with_its_request_and_arrives_whole(start: Callable[..., Node], legacy: RawBackend) -> None:
     body = bytes(range(256)) * 8192  # 2 MiB: more than is read while it waits
     node = start(legacy_options={"max_in_flight": 1, "queue": PATIENT})
