@@ -21,8 +21,8 @@ class BackendConnection(asyncio.Protocol):
 
     Attributes:
         exchange: the one it is lent to, or the tunnel that came of it; None: it waits in the pool, or is over.
-        uses: how many exchanges it has been lent to. A used one may prove stale; a fresh one can't.
-        rested_tick: when it was last put back.
+        uses: how many exchanges it has been lent to.
+        rested_tick: when it was last put back; -1: never. One that rested may prove stale, used before or not; a fresh one can't.
         sound: it can be lent again, as far as interim answers said.
     """
 
@@ -34,7 +34,7 @@ class BackendConnection(asyncio.Protocol):
         self.endpoint = endpoint
         self.exchange: Exchange | Slowed | Tunnel | None = None
         self.uses = 0
-        self.rested_tick = 0
+        self.rested_tick = -1
         self.sound = True
         self.writable = True
         self._counted = False  # as one that is open

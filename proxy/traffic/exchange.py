@@ -380,7 +380,7 @@ class Exchange(Falling):
         unchanged = not self._overtaken
         # What the one system may have done already must not be done again by the other: idempotent is said of one system.
         again = IDEMPOTENT if unchanged else SAFE
-        stale = connection.uses > 1 and not self._interim
+        stale = connection.rested_tick >= 0 and not self._interim
         if stale and self._replay is not None and self.head.method in again:
             # A keep-alive connection that the backend closed just as the request went out (RFC 9110 §9.2.2).
             # A fresh connection can't be stale, so this happens once.

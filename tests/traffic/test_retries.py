@@ -16,7 +16,7 @@ from proxy.core.model import Backend
 from proxy.core.reaching import BreakerCare, EndpointCare, Retries
 from proxy.traffic.exchange import IDEMPOTENT
 from proxy.traffic.limits import TICK_S
-from tests.traffic.wire import OK, Node, RawBackend, Wire
+from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
 
 Start = Callable[..., Node]
 
@@ -92,6 +92,30 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_budget(start: Start, le
         assert client.answer()[0] == 200
         backend.leave()
     assert node.count("strangler_retries_withheld_total") == 0
+
+
+def test_a_connection_that_rested_before_anybody_used_it_may_prove_stale_too(start: Start, legacy: RawBackend) -> None:
+    node = start()
+    endpoint = node.do(lambda: next(one for one in node.traffic._endpoints.values() if one.url == legacy.url))
+
+    def rests() -> bool:
+        """Whether somebody left while a connection was made for them, which is kept now; it is a matter of moments."""
+        with node.client() as leaver:
+            leaver.send(GET)
+            leaver.reset()
+        eventually(lambda: node.do(lambda: not (node.traffic._tasks or node.traffic.in_flight)), "it is over")
+        if node.do(lambda: [connection.uses for connection in endpoint._idle]) == [0]:
+            return True
+        legacy.has_caller()  # too late: the request was sent
+        return False
+
+    eventually(rests, "a connection that nobody has used")
+    with node.client() as client:
+        client.send(GET)
+        backend = legacy.accept()
+        backend.head()
+        backend.leave()
+        legacy.serves(client)
 
 
 class Unsteady:
