@@ -60,7 +60,7 @@ def journal(
 
     where = StateDir(state)
     if not state.is_dir():
-        raise Failed(f"{state}: no such directory")
+        raise Failed(f"there is no directory {state.absolute()}; is --state, or STRANGLER_STATE, right?")
     wanted = Filter(
         since_s=None if since is None else _since(since, time.time()),
         actions=tuple(Action(action) for action in actions),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +11,9 @@ from typing import Any, TypeVar
 import click
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+_EFFECTIVE = os.access in os.supports_effective_ids
+_BY_ITS_USER = "nothing was done. The user who runs the proxy gives it commands: sudo -u USER … (docs/production.md)"
 
 
 def files_options(function: FunctionT) -> FunctionT:
@@ -30,13 +35,39 @@ def files_options(function: FunctionT) -> FunctionT:
     return routes(flags(function))
 
 
+class _StateDirectory(click.Path):
+    """A state directory. That of another user is refused here: each command would stumble over it in its own words."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        try:
+            about = Path(value).stat()
+        except PermissionError as error:
+            raise Failed(f"{value}: {error.strerror}; {_BY_ITS_USER}") from error
+        except (OSError, ValueError):  # none yet; what click says of it, or the command
+            return super().convert(value, param, ctx)
+        if stat.S_ISDIR(about.st_mode) and not os.access(value, os.R_OK | os.X_OK, effective_ids=_EFFECTIVE):
+            raise Failed(f"{value} belongs to {_name_of(about.st_uid)}; {_BY_ITS_USER}")
+        return super().convert(value, param, ctx)
+
+
+def _name_of(uid: int) -> str:
+    import pwd  # here: only who fails needs it
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
 def state_option(function: FunctionT) -> FunctionT:
     """`--state`: said once for all commands of an installation by the environment, as in the image."""
     return click.option(
         "--state",
         envvar="STRANGLER_STATE",
         show_envvar=True,
-        type=click.Path(file_okay=False, path_type=Path),
+        type=_StateDirectory(file_okay=False, path_type=Path, readable=False),
         default=Path("state"),
         show_default=True,
         help="The state directory of the running proxy, on a local disk.",

@@ -130,7 +130,7 @@ def release(
     try:
         answer = ask_patiently(StateDir(state), "release", arguments)
     except NotRunning as error:
-        raise Failed(f"a release needs the control process, and none answers on {state}: nothing changed") from error
+        raise Failed(f"a release needs the control process, and none answers: nothing changed ({error})") from error
     except Refused as error:
         raise Failed(str(error), error.code) from error
     _show(answer, as_json=as_json, by_control=True)
@@ -165,7 +165,9 @@ def _without_control(place: Any, arguments: dict[str, Any], routes: Path, flags:
     from proxy.control.scopes import UnknownName
 
     if not place.lock.exists():
-        raise Failed(f"no proxy has ever run on {place.root}: nothing changed; is --state right?")
+        raise Failed(
+            f"NOT rolled back: no proxy has ever run on {place.root.absolute()}; is --state, or STRANGLER_STATE, right?"
+        )
     try:
         return throw_without_control(place, msgspec.convert(arguments, Asked), routes, flags)
     except UnknownName as error:

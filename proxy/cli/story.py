@@ -9,6 +9,13 @@ from typing import Any
 from proxy.control.event import Action, Event, Line
 
 _HASH_SHOWN = 12
+# What a canary changed, in the words of its options; scripts read the keys (`as_data`).
+_FLAG_SAYS = {
+    "share_percent": "share",
+    "new": "segments to new",
+    "legacy": "segments to legacy",
+    "everyone": "without an account too",
+}
 
 
 def story(line: Line, *, zone: dt.tzinfo | None = None) -> str:
@@ -113,13 +120,23 @@ def _changes(event: Event) -> Iterator[str]:
                 yield f"{area}: {_from_to(was.get(area), now.get(area))}"
         for key in {**before, **after}:
             if key not in {"areas", "plan", "generation"} and before.get(key) != after.get(key):
-                yield f"{key}: {_from_to(before.get(key), after.get(key))}"
+                yield f"{_FLAG_SAYS.get(key, key)}: {_from_to(_percent(key, before.get(key)), _percent(key, after.get(key)))}"
     elif isinstance(after, dict):
-        facts = [f"{key} {_shown(value)}" for key, value in after.items() if value not in (None, "", [], {})]
+        facts = [_fact(key, value) for key, value in after.items() if value not in (None, "", [], {})]
         if facts:
             yield ", ".join(facts)
+    elif event.action in {Action.ROLLBACK, Action.RELEASE}:
+        yield f"in force: {_from_to(before, after)}"
     elif before is not None or after is not None:
         yield _from_to(before, after)
+
+
+def _fact(key: str, value: Any) -> str:
+    return f"{_FLAG_SAYS[key]}: {_shown(_percent(key, value))}" if key in _FLAG_SAYS else f"{key} {_shown(value)}"
+
+
+def _percent(key: str, value: Any) -> Any:
+    return f"{value:g} %" if key == "share_percent" and isinstance(value, float | int) else value
 
 
 def _from_to(was: Any, now: Any) -> str:
@@ -143,7 +160,7 @@ def _shown(value: Any) -> str:
 
 
 def _listed(values: Any) -> str:
-    return ", ".join(str(value) for value in values) or "nothing that decides"
+    return ", ".join(str(value) for value in values) or "none"
 
 
 def _uid(event: Event) -> str:

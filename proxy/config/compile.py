@@ -142,8 +142,15 @@ class _Flags:
             if key in needed:
                 self._check_used(flag, needed[key])
             elif not structure.blind and key not in written:
-                told = f"no area uses this flag{nearest(key, (area.record.name for area in structure.areas))}"
+                told = f"no area uses this flag{self._instead(key)}"
                 reports(flag.file).tell("unused-flag", flag.mark, flag.where, told)
+
+    def _instead(self, key: str) -> str:
+        """What a flag that nobody asks could have been meant for."""
+        for area in self._structure.areas:
+            if area.record.name == key:  # it says `flag:`
+                return f'; area {key} asks "{area.record.flag}"'
+        return nearest(key, (area.record.name for area in self._structure.areas))
 
     def _warn_of_caches(self) -> None:
         structure = self._structure

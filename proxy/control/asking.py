@@ -66,7 +66,12 @@ def ask(path: Path, command: str, arguments: dict[str, Any], *, timeout_s: float
             sock.settimeout(timeout_s)
             try:
                 sock.connect(socket_address(path, Path.cwd()))
-            except (ConnectionRefusedError, FileNotFoundError) as error:
+            except FileNotFoundError as error:
+                if not path.parent.is_dir():
+                    told = f"there is no directory {path.parent.absolute()}; is --state, or STRANGLER_STATE, right?"
+                    raise NobodyThere(told) from error
+                raise NobodyThere(f"{path}: {error.strerror}") from error
+            except ConnectionRefusedError as error:
                 raise NobodyThere(f"{path}: {error.strerror}") from error
             sock.sendall(request)
             with sock.makefile("rb") as file:

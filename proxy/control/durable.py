@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file beside its place, bring it to the disk, and put it there by rename; private to the user.
+
+    Written by root, it is the directory's owner's.
 
     Readers that have the former file mapped keep it: it is replaced, never truncated.
 
@@ -18,6 +21,12 @@ def write_file(path: Path, content: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:32]}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if (
+                os.geteuid() == 0
+            ):  # a rollback by root, say, while control is dead: the service must still be able to read it
+                about = path.parent.stat()
+                with contextlib.suppress(OSError):
+                    os.fchown(file.fileno(), about.st_uid, about.st_gid)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -206,8 +206,7 @@ def at_once(area: str) -> str:
 def _area(plan: Plan, name: str) -> Area:
     area = next((one for one in plan.areas if one.name == name), None)
     if area is None:
-        known = [one.name for one in plan.areas if not one.retired]
-        raise Refused(f'no area is named "{name}"{nearest(name, known)}', _USAGE)
+        raise Refused(f'no area is named "{name}"{nearest(name, (one.name for one in plan.areas))}', _USAGE)
     if area.retired:
         raise Refused(f"{area.place}: {name} is retired: legacy has it no more, and no flag decides for it")
     return area

@@ -164,7 +164,9 @@ def _place(
             notes.append(f"{what} {value} given as cookie {source.name} ({source.place})")
             return False
     if not sources:
-        raise CannotAsk(f"this configuration reads no {what}: identity.{what} names no source")
+        raise CannotAsk(
+            f"this configuration reads no {what}: identity.{what} names no source; write one in routes.yaml, or leave --{what} out"
+        )
     return False
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def sample(tmp_path: Path) -> Path:
 
 def call(sample: Path, *arguments: str) -> Result:
     places = {"--routes": sample / "routes.yaml", "--flags": sample / "flags", "--state": sample / "state"}
-    takes = {"check": ("--routes", "--flags"), "explain": tuple(places), "status": ("--state",)}.get(arguments[0], ())
+    takes = {"check": ("--routes", "--flags"), "explain": tuple(places), "schema": ()}.get(arguments[0], ("--state",))
     given = [text for option in takes for text in (option, str(places[option]))]
     return CliRunner().invoke(main, [*arguments, *given])
 
@@ -211,6 +213,47 @@ def test_status_without_a_proxy_fails_and_says_so(sample: Path) -> None:
     done = call(sample, "status")
     assert done.exit_code == 1
     assert "no proxy runs on" in done.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("reload",),
+        ("journal",),
+        ("drill", "list"),
+        ("canary", "orders", "--percent", "1", "--reason", "x"),
+        ("freeze", "orders", "--for", "2m", "--reason", "x"),
+        ("release", "--reason", "x"),
+        ("rollback", "--reason", "x"),
+    ],
+)
+def test_in_the_wrong_directory_every_command_names_the_state_that_is_missing(
+    sample: Path, command: tuple[str, ...]
+) -> None:
+    done = call(sample, *command)
+    assert done.exit_code == 1
+    assert f"{sample / 'state'}" in done.output
+    assert "is --state, or STRANGLER_STATE, right?" in done.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("above", "told"), [(0o711, "belongs to root; nothing was done"), (0o700, "Permission denied")]
+)
+def test_somebody_else_is_told_to_be_the_user_who_runs_the_proxy(above: int, told: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        state = Path(directory, "state")
+        state.mkdir(0o700)
+        Path(directory).chmod(above)
+        os.seteuid(65534)
+        try:
+            done = CliRunner().invoke(main, ["rollback", "--reason", "x", "--state", str(state)])
+        finally:
+            os.seteuid(0)
+    assert done.exit_code == 1
+    assert told in done.output
+    assert "sudo -u USER" in done.output
 
 
 def test_where_the_state_is_can_be_said_once_for_every_command(tmp_path: Path) -> None:

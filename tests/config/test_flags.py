@@ -180,6 +180,18 @@ def test_only_flags_that_an_area_uses_are_in_the_plan_and_held_to_its_variants()
     assert [one.code for one in done.complaints] == ["unused-flag"]
 
 
+def test_a_flag_that_its_area_leaves_for_another_is_told_which() -> None:
+    routes = "areas:\n  search: {flag: orders, routes: [{path: /search}]}\n"
+    search = "flags:\n  search: {state: DISABLED, variants: {new: new, legacy: legacy}}\n"
+    told = [
+        str(one)
+        for one in compile_files(base.files({"routes.yaml": routes, "flags/search.flagd.yaml": search})).complaints
+    ]
+    assert any(
+        one.endswith('flags.search: warning: no area uses this flag; area search asks "orders"') for one in told
+    ), told
+
+
 @pytest.mark.parametrize(
     ("targeting", "says"),
     [

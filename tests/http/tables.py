@@ -64,7 +64,11 @@ def _elsewhere(vector: Vector, told: Any) -> str:
     if not others:
         return ""
     same = len(others) == len(PEERS) and len(set(others.values())) == 1
-    parts = [f"both {others[PEERS[0]]}"] if same else [f"{peer} {what}" for peer, what in others.items()]
+    parts = (
+        [f"both {others[PEERS[0]].replace('passes', 'pass', 1)}"]
+        if same
+        else [f"{peer} {what}" for peer, what in others.items()]
+    )
     return f"{', '.join(parts)}: {vector.row['because']}"
 
 
