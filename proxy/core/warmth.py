@@ -70,11 +70,11 @@ class Peaks:
 
     def note(self, hour: int, per_s: float) -> bool:
         """Take note of a rate; whether it is worth remembering: a higher one by a twentieth, or an hour's first."""
-        self._hours = {then: most for then, most in self._hours.items() if hour - KEPT_H < then <= hour}
-        before = self._hours.get(hour)
-        if before is not None and per_s <= before:
-            return False
-        self._hours[hour] = per_s
+        kept = {then: most for then, most in self._hours.items() if hour - KEPT_H < then <= hour}
+        before = kept.get(hour)
+        if before is None or per_s > before:
+            kept[hour] = per_s
+        self._hours = kept  # whole: a command may be reading them in a thread
         return before is None or per_s > before * 1.05
 
     def most(self, hour: int) -> float:
