@@ -11,10 +11,10 @@ import time
 from typing import Final
 
 from bench.job import SHARE, SIGNING_KEY
-from proxy.core.bucketing import bucket
-from proxy.core.pins import PIN_COOKIE
-from proxy.core.signed import Purpose, Signer, derive
-from proxy.core.visitors import VISITOR_COOKIE
+from proxy.core.deciding.pins import PIN_COOKIE
+from proxy.core.deciding.signed import Purpose, Signer, derive
+from proxy.core.deciding.visitors import VISITOR_COOKIE
+from proxy.core.targeting.bucketing import bucket
 
 _AREA: Final = re.compile(r"/(area-\d+)(?:/|$)")
 _LASTS_S: Final = 180 * 86_400

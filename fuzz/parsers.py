@@ -19,19 +19,19 @@ from fuzz.mutation import cut, mutated
 from fuzz.scripts import odd_answer
 from fuzz.streams import odd_stream
 from proxy.config.compile import compile_files
-from proxy.config.fileset import FileSet
-from proxy.core.badmessage import BadMessage
-from proxy.core.body import Relay
-from proxy.core.bounded import Several, SeveralUnreadable, decode_several, encode_several
-from proxy.core.drill import Drills
-from proxy.core.framing import CHUNKED
-from proxy.core.freeze import Freezes
-from proxy.core.latch import LatchUnreadable, decode_latch, encode_latch
-from proxy.core.message import read_answer_head, read_request_head
-from proxy.core.pages import PAGE_BYTES, Confirmed, Page
-from proxy.core.path import split_path
-from proxy.core.proxyprotocol import BadHeader, read_told
-from proxy.core.websocket import SWITCHING, check_switch, websocket_key
+from proxy.config.text.fileset import FileSet
+from proxy.core.deciding.path import split_path
+from proxy.core.http.badmessage import BadMessage
+from proxy.core.http.body import Relay
+from proxy.core.http.framing import CHUNKED
+from proxy.core.http.message import read_answer_head, read_request_head
+from proxy.core.http.proxyprotocol import BadHeader, read_told
+from proxy.core.http.websocket import SWITCHING, check_switch, websocket_key
+from proxy.core.switches.bounded import Several, SeveralUnreadable, decode_several, encode_several
+from proxy.core.switches.drill import Drills
+from proxy.core.switches.freeze import Freezes
+from proxy.core.switches.latch import LatchUnreadable, decode_latch, encode_latch
+from proxy.core.telling.pages import PAGE_BYTES, Confirmed, Page
 from tests.config.base import contents
 
 

@@ -16,15 +16,15 @@ from fcntl import ioctl
 from functools import partial
 from typing import Any, Final, Protocol
 
-from proxy.core.counters import PAGE_BYTES, Counters
-from proxy.core.covering import NOTHING_ROLLED_BACK
 from proxy.core.limits import Limits
 from proxy.core.model import Backend
 from proxy.core.override import override
 from proxy.core.plan import Identity, Source
-from proxy.traffic.exchange import Exchange
-from proxy.traffic.log import AccessLog
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK
+from proxy.core.telling.counters import PAGE_BYTES, Counters
+from proxy.traffic.exchanges.exchange import Exchange
 from proxy.traffic.server import Traffic
+from proxy.traffic.telling.log import AccessLog
 from tests.traffic.wire import a_plan, build
 
 QUIET_TURNS: Final = 6

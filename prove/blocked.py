@@ -20,8 +20,8 @@ from prove.crowd import until
 from prove.plans import plan_of
 from proxy.core.generation import Generation
 from proxy.core.layout import StateDir
-from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted
 from proxy.core.plan import encode_plan, plan_name
+from proxy.core.telling.pages import PAGE_BYTES, Confirmed, Page, Posted
 from proxy.supervise.building import Builder
 from proxy.supervise.follow import Follower
 from proxy.supervise.saying import Saying

@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from bench.tables import beside, show
 from prove.plans import ROUTES_AN_AREA, generation_of, heads, plan_of
-from proxy.core.covering import NOTHING_ROLLED_BACK
-from proxy.core.decision import Decision, decide
+from proxy.core.deciding.decision import Decision, decide
 from proxy.core.generation import Generation
-from proxy.core.message import RequestHead
+from proxy.core.http.message import RequestHead
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK
 
 T = TypeVar("T")
 

@@ -33,7 +33,7 @@ from prove.entered import entered
 from prove.files import replace
 from prove.flood import Had, Population, median
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
+from proxy.config.text.files import read_files
 from proxy.control.asking import ask
 from proxy.core.footprint import footprint
 from proxy.core.layout import StateDir

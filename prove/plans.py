@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from proxy.core.generation import Generation, assemble
-from proxy.core.message import RequestHead, read_request_head
+from proxy.core.http.message import RequestHead, read_request_head
 from proxy.core.model import Backend
 from proxy.core.plan import (
     Area,

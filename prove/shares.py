@@ -9,12 +9,12 @@ from bench.tables import show
 from prove.files import replace, write_flag
 from prove.plans import generation_of
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
-from proxy.core.bucketing import bucket
-from proxy.core.covering import NOTHING_ROLLED_BACK
-from proxy.core.decision import decide
-from proxy.core.message import read_request_head
+from proxy.config.text.files import read_files
+from proxy.core.deciding.decision import decide
+from proxy.core.http.message import read_request_head
 from proxy.core.model import Backend
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK
+from proxy.core.targeting.bucketing import bucket
 
 _ACCOUNTS = [f"acct-{number}" for number in range(10_000)]
 _SHARES = (0, 1, 10, 25, 50, 25, 100)

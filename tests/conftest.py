@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core import message
+from proxy.core.http import message
 
 
 def pytest_report_header() -> str:

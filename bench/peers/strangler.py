@@ -15,7 +15,7 @@ from typing import Final
 
 from bench.job import PILOTS, SHARE, SIGNING_KEY, Job, Running
 from bench.node import LOOPBACK, Node, node
-from proxy.config.shapes import MAIN
+from proxy.config.routes.shapes import MAIN
 
 ROUTES_AN_AREA: Final = 5
 

@@ -1,0 +1,1 @@
+"""What control offers over HTTP: liveness, readiness, metrics."""

@@ -16,39 +16,39 @@ from proxy.admin.ops import ops_app, serve_ops
 from proxy.app.messages import log_to_stderr
 from proxy.app.process import ending, hangups
 from proxy.app.start import give_way
-from proxy.control.canary import CanaryCommand
+from proxy.control.canaries.canary import CanaryCommand
+from proxy.control.canaries.editing import Editor
 from proxy.control.commands import serve_commands
-from proxy.control.drill import DrillCommand
-from proxy.control.drills import DrillFile
-from proxy.control.drillwatching import DrillWatcher
-from proxy.control.editing import Editor
-from proxy.control.freeze import FreezeCommand
-from proxy.control.freezes import Freezer
 from proxy.control.handlers import ExplainCommand, StatusCommand
-from proxy.control.journal import Journal
-from proxy.control.keeper import Keeper
-from proxy.control.latchcommands import LatchCommands, ReleaseCommand, RollbackCommand
-from proxy.control.latchfile import LatchStore
-from proxy.control.lateness import Lateness
-from proxy.control.probes import Prober
-from proxy.control.publish import Publisher
-from proxy.control.recorder import Recorder
-from proxy.control.rehearsing import Rehearsals
-from proxy.control.reload import CannotStart, Reloader
-from proxy.control.reloadnow import ReloadCommand
-from proxy.control.report import Reporter
-from proxy.control.resolver import Resolver
-from proxy.control.rollback import running_plan
-from proxy.control.rollbacks import Rollbacks
-from proxy.control.room import say_what_does_not_fit
-from proxy.control.telemetry import Telemetry
-from proxy.control.warmth import WarmCommand, WarmthWatch
-from proxy.control.witness import Witness
-from proxy.core.counters import Counters
-from proxy.core.pages import Confirmed, Page, Posted, Probed, Resolved, Roster, TextPage
+from proxy.control.history.journal import Journal
+from proxy.control.history.recorder import Recorder
+from proxy.control.history.witness import Witness
+from proxy.control.plans.publish import Publisher
+from proxy.control.plans.reload import CannotStart, Reloader
+from proxy.control.plans.reloadnow import ReloadCommand
+from proxy.control.reaching.probes import Prober
+from proxy.control.reaching.resolver import Resolver
+from proxy.control.switches.drill import DrillCommand
+from proxy.control.switches.drills import DrillFile
+from proxy.control.switches.drillwatching import DrillWatcher
+from proxy.control.switches.freeze import FreezeCommand
+from proxy.control.switches.freezes import Freezer
+from proxy.control.switches.keeper import Keeper
+from proxy.control.switches.latchcommands import LatchCommands, ReleaseCommand, RollbackCommand
+from proxy.control.switches.latchfile import LatchStore
+from proxy.control.switches.lateness import Lateness
+from proxy.control.switches.rehearsing import Rehearsals
+from proxy.control.switches.rollback import running_plan
+from proxy.control.switches.rollbacks import Rollbacks
+from proxy.control.telling.report import Reporter
+from proxy.control.telling.room import say_what_does_not_fit
+from proxy.control.telling.telemetry import Telemetry
+from proxy.control.telling.warmth import WarmCommand, WarmthWatch
+from proxy.core.telling.counters import Counters
+from proxy.core.telling.pages import Confirmed, Page, Posted, Probed, Resolved, Roster, TextPage
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.mapped import map_page
-from proxy.traffic.tls import backend_context
+from proxy.traffic.backends.tls import backend_context
 
 _log = logging.getLogger("control")
 

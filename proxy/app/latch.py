@@ -11,16 +11,16 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.control.journal import Journal
-from proxy.control.latchfile import CannotWrite, LatchStore
-from proxy.control.obeying import LOOK_S, WAIT_S
-from proxy.control.publish import Publisher
-from proxy.control.regions import regions_seen
-from proxy.control.rollback import Asked, Change, names_of_running, refused_event, running_plan
-from proxy.control.scopes import Names, UnknownName, check_names, joined, names_of
-from proxy.core.latch import Scope
+from proxy.control.history.journal import Journal
+from proxy.control.plans.publish import Publisher
+from proxy.control.switches.latchfile import CannotWrite, LatchStore
+from proxy.control.switches.obeying import LOOK_S, WAIT_S
+from proxy.control.switches.rollback import Asked, Change, names_of_running, refused_event, running_plan
+from proxy.control.switches.scopes import Names, UnknownName, check_names, joined, names_of
+from proxy.control.telling.regions import regions_seen
 from proxy.core.layout import StateDir
-from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
+from proxy.core.switches.latch import Scope
+from proxy.core.telling.pages import Confirmed, Page, Posted, Roster, TextPage
 from proxy.supervise.mapped import map_page
 
 _SAVED_WITHIN_S: Final = 2.0
@@ -106,7 +106,7 @@ def _known(scope: Scope, running: Names | None, routes: Path, flags: Path) -> Na
         check_names(scope, running)
     except UnknownName:
         from proxy.config.compile import compile_files
-        from proxy.config.files import read_files
+        from proxy.config.text.files import read_files
 
         plan = compile_files(read_files(routes, flags)).plan
         return joined(running, None if plan is None else names_of(plan))

@@ -38,7 +38,7 @@ def _try(text: str) -> str:
         for part in _PARTS:
             importlib.import_module(part)
         from proxy.config.compile import compile_files
-        from proxy.config.files import read_files
+        from proxy.config.text.files import read_files
 
         compiled = compile_files(read_files(Path(settings.routes), Path(settings.flags)))
     except CannotTakeOver as error:

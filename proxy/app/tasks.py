@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from proxy.core.counters import Counters
+    from proxy.core.telling.counters import Counters
 
 _LOOKS: Final = 50
 """Between two counts: a second. A count takes 25 µs with ten tasks, 3 ms with 10 000 that shake hands."""

@@ -14,11 +14,11 @@ import uvloop
 from proxy.app.messages import log_to_stderr
 from proxy.app.process import either, ending
 from proxy.app.tasks import TaskCount
-from proxy.core.counters import Counters
-from proxy.core.freeze import LiveFreeze
+from proxy.core.care.resolving import names_of
 from proxy.core.generation import Generation
-from proxy.core.pages import Confirmed, Page, Posted, Probed, Resolved, TextPage
-from proxy.core.resolving import names_of
+from proxy.core.switches.freeze import LiveFreeze
+from proxy.core.telling.counters import Counters
+from proxy.core.telling.pages import Confirmed, Page, Posted, Probed, Resolved, TextPage
 from proxy.supervise.assignment import Assignment
 from proxy.supervise.building import Builder
 from proxy.supervise.drillwatch import DrillWatch
@@ -29,10 +29,10 @@ from proxy.supervise.latchwatch import LatchWatch
 from proxy.supervise.mapped import map_page
 from proxy.supervise.saying import Saying
 from proxy.supervise.ticking import look_at
-from proxy.traffic.drilling import Drilling
-from proxy.traffic.log import AccessLog
+from proxy.traffic.backends.tls import PLAIN, load_credentials, needs_credentials
+from proxy.traffic.exchanges.drilling import Drilling
 from proxy.traffic.server import Traffic
-from proxy.traffic.tls import PLAIN, load_credentials, needs_credentials
+from proxy.traffic.telling.log import AccessLog
 
 _STDOUT: Final = 1
 _FIRST_ADDRESSES_S: Final = (

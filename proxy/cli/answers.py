@@ -9,15 +9,15 @@ import msgspec
 
 from proxy.cli.options import Failed
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
+from proxy.config.text.files import read_files
 from proxy.control.asking import ask
-from proxy.control.explain import Supposed, area_of, suppose
 from proxy.control.handlers import build_generation, explain_all
-from proxy.control.question import Question
-from proxy.core.covering import NOTHING_ROLLED_BACK
+from proxy.control.telling.explain import Supposed, area_of, suppose
+from proxy.control.telling.question import Question
 from proxy.core.layout import StateDir
 from proxy.core.plan import encode_plan
-from proxy.traffic.log import account_in_log
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK
+from proxy.traffic.telling.log import account_in_log
 
 
 def explanations_of_running(question: Question, accounts: list[str] | None, state: Path) -> list[dict[str, Any]]:

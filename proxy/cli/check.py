@@ -36,9 +36,9 @@ def check(routes: Path, flags: Path, *, as_json: bool) -> None:
     import msgspec
 
     from proxy.config.compile import compile_files
-    from proxy.config.files import read_files
     from proxy.config.problems import errors
-    from proxy.control.room import memory_here
+    from proxy.config.text.files import read_files
+    from proxy.control.telling.room import memory_here
     from proxy.core.footprint import footprint
     from proxy.core.plan import encode_plan, plan_name
 

@@ -85,8 +85,8 @@ def explain(
     from proxy.cli.answers import explanations_of_files, explanations_of_running, with_names_in_log
     from proxy.cli.render import explanation_line, explanation_text
     from proxy.control.asking import NotRunning, Refused
-    from proxy.control.explain import parse_percent
-    from proxy.control.question import CannotAsk, Question
+    from proxy.control.telling.explain import parse_percent
+    from proxy.control.telling.question import CannotAsk, Question
 
     if account is not None and accounts is not None:
         raise click.UsageError("--account and --accounts exclude each other")

@@ -12,7 +12,7 @@ import click
 from proxy.cli.options import Failed, json_option, state_option
 
 if TYPE_CHECKING:
-    from proxy.control.event import Filter, Line
+    from proxy.control.history.event import Filter, Line
     from proxy.core.layout import StateDir
 
 _EVERY_S: Final = 0.5
@@ -54,8 +54,8 @@ def journal(
     \b
     Exit codes: 0 told, 1 the journal can't be read, 2 usage.
     """
-    from proxy.control.event import Action, Filter
-    from proxy.control.journalfile import JournalUnusable
+    from proxy.control.history.event import Action, Filter
+    from proxy.control.history.journalfile import JournalUnusable
     from proxy.core.layout import StateDir
 
     where = StateDir(state)
@@ -94,8 +94,8 @@ def _follow(where: StateDir, wanted: Filter, lines: list[Line], *, as_json: bool
 
 
 def _read(where: StateDir, wanted: Filter) -> list[Line]:
-    from proxy.control.journal import pending_lines
-    from proxy.control.journalfile import read_lines
+    from proxy.control.history.journal import pending_lines
+    from proxy.control.history.journalfile import read_lines
 
     return pending_lines(where, read_lines(where.journal, wanted), wanted)
 

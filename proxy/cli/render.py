@@ -39,7 +39,9 @@ def explanation_line(one: dict[str, Any]) -> str:
 
 
 def _explanation_lines(one: dict[str, Any]) -> Iterator[str]:
-    from proxy.core.flags import bucket_text  # not at the top: `rollback` takes words from here, and must start fast
+    from proxy.core.targeting.flags import (
+        bucket_text,  # not at the top: `rollback` takes words from here, and must start fast
+    )
 
     yield _of_what(one)
     yield ""

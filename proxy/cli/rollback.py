@@ -160,9 +160,9 @@ def _without_control(place: Any, arguments: dict[str, Any], routes: Path, flags:
     import msgspec
 
     from proxy.app.latch import throw_without_control
-    from proxy.control.latchfile import CannotWrite
-    from proxy.control.rollback import Asked
-    from proxy.control.scopes import UnknownName
+    from proxy.control.switches.latchfile import CannotWrite
+    from proxy.control.switches.rollback import Asked
+    from proxy.control.switches.scopes import UnknownName
 
     if not place.lock.exists():
         raise Failed(

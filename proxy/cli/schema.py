@@ -22,6 +22,6 @@ def schema() -> None:
     """
     import json
 
-    from proxy.config.schema import json_schema
+    from proxy.config.routes.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

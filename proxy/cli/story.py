@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
-from proxy.control.event import Action, Event, Line
+from proxy.control.history.event import Action, Event, Line
 
 _HASH_SHOWN = 12
 # What a canary changed, in the words of its options; scripts read the keys (`as_data`).

@@ -11,7 +11,7 @@ import click
 
 def compiled() -> bool:
     """Whether the modules that every request passes through are C here, as in a wheel made with a C compiler."""
-    found = find_spec("proxy.core.message")
+    found = find_spec("proxy.core.http.message")
     return found is not None and str(found.origin).endswith(tuple(EXTENSION_SUFFIXES))
 
 

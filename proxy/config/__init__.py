@@ -1,0 +1,1 @@
+"""Files to a plan, or every problem with its place and its remedy."""

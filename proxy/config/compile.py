@@ -9,20 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.config.cache import Cache
-from proxy.config.caching import by_account, warn_of_caches
-from proxy.config.credentials import tell_expiring
-from proxy.config.effect import tell_of_pin
-from proxy.config.fileset import FLAG_FILES, FileSet
-from proxy.config.flagfile import FlagDraft, read_flag_file
+from proxy.config.edges.credentials import tell_expiring
+from proxy.config.flags.flagfile import FlagDraft, read_flag_file
 from proxy.config.problems import Complaint, errors, nearest, ordered, quoted
-from proxy.config.structure import Reports, Structure, read_structure, tell_unknown_segment
+from proxy.config.routes.caching import by_account, warn_of_caches
+from proxy.config.routes.effect import tell_of_pin
+from proxy.config.routes.structure import Reports, Structure, read_structure, tell_unknown_segment
+from proxy.config.text.cache import Cache
+from proxy.config.text.fileset import FLAG_FILES, FileSet
 from proxy.core.plan import Plan
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from proxy.config.drafts import AreaDraft
+    from proxy.config.routes.drafts import AreaDraft
 
 __all__ = ["Cache", "Compiled", "compile_files"]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from proxy.config.nodes import Mapping, Node, Scalar, Sequence, kind_of
 from proxy.config.problems import nearest, quoted
+from proxy.config.text.nodes import Mapping, Node, Scalar, Sequence, kind_of
 
 if TYPE_CHECKING:
     from proxy.config.problems import Report

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.config.managed import difference
+from proxy.config.flags.managed import difference
 from proxy.config.problems import Complaint, Report
-from proxy.config.yaml import Spot
+from proxy.config.text.yaml import Spot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy.config.compile import Compiled
-    from proxy.config.fileset import FileSet
+    from proxy.config.text.fileset import FileSet
     from proxy.core.plan import Flag, Plan
 
 

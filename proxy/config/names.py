@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from proxy.config.problems import nearest, quoted
 
 if TYPE_CHECKING:
-    from proxy.config.nodes import Scalar
     from proxy.config.problems import Marked, Report
+    from proxy.config.text.nodes import Scalar
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.kinds import JsonSchema, tell_kind
-from proxy.config.nodes import Node, Scalar
 from proxy.config.problems import quoted
+from proxy.config.text.nodes import Node, Scalar
 from proxy.core.model import SHARE_TOTAL_BP
 
 if TYPE_CHECKING:

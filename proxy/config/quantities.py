@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.kinds import JsonSchema, tell_kind
-from proxy.config.nodes import Node, Scalar
 from proxy.config.problems import quoted
+from proxy.config.text.nodes import Node, Scalar
 
 if TYPE_CHECKING:
     from proxy.config.problems import Report

@@ -13,16 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proxy.config.cache import Cache
 from proxy.config.compile import Compiled, compile_files
 from proxy.config.losses import losses
 from proxy.config.problems import Complaint, Report, errors, ordered
-from proxy.core.latch import OPEN, Latch
+from proxy.config.text.cache import Cache
+from proxy.core.switches.latch import OPEN, Latch
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from proxy.config.fileset import File, FileSet
+    from proxy.config.text.fileset import File, FileSet
     from proxy.core.plan import Plan
 
 

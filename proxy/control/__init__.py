@@ -1,0 +1,1 @@
+"""What control does: it watches files and endpoints, posts plans, answers commands, and carries no traffic."""

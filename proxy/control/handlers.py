@@ -11,21 +11,21 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.control.backends import Breakers
 from proxy.control.commands import Refused, read_arguments
-from proxy.control.drills import DrillFile
-from proxy.control.explain import Supposed, area_of, explain, suppose
-from proxy.control.freezes import Freezer
-from proxy.control.publish import Publisher
-from proxy.control.question import CannotAsk, Question
-from proxy.control.report import Reporter
-from proxy.control.rollbacks import Rollbacks
-from proxy.core.covering import LiveLatch
-from proxy.core.drill import LiveDrill
-from proxy.core.freeze import LiveFreeze
+from proxy.control.plans.publish import Publisher
+from proxy.control.switches.drills import DrillFile
+from proxy.control.switches.freezes import Freezer
+from proxy.control.switches.rollbacks import Rollbacks
+from proxy.control.telling.backends import Breakers
+from proxy.control.telling.explain import Supposed, area_of, explain, suppose
+from proxy.control.telling.question import CannotAsk, Question
+from proxy.control.telling.report import Reporter
 from proxy.core.generation import Generation, assemble
 from proxy.core.layout import StateDir
 from proxy.core.plan import decode_plan, encode_plan, plan_name
+from proxy.core.switches.covering import LiveLatch
+from proxy.core.switches.drill import LiveDrill
+from proxy.core.switches.freeze import LiveFreeze
 
 _USAGE: Final = 2
 _MOST_ACCOUNTS: Final = 10_000

@@ -1,0 +1,1 @@
+"""What is decided, and in which words: values in, values out; no file, no clock, no log."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from proxy.core.signed import TOKENS_KEPT_BYTES, Purpose
+from proxy.core.deciding.signed import TOKENS_KEPT_BYTES, Purpose
 
 if TYPE_CHECKING:
     from proxy.core.limits import Limits

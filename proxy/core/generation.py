@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
-from proxy.core.caching import Private, Varying
-from proxy.core.conditions import lower_conditions
-from proxy.core.errorpage import LiveErrorPage
-from proxy.core.flags import LiveFlag
-from proxy.core.identity import LiveSource
-from proxy.core.match import Hosts, LiveRoute, Trie
+from proxy.core.deciding.conditions import lower_conditions
+from proxy.core.deciding.identity import LiveSource
+from proxy.core.deciding.match import Hosts, LiveRoute, Trie
+from proxy.core.deciding.networks import Networks, lies_in, networks
+from proxy.core.deciding.pattern import parse_path, parse_rewrite
+from proxy.core.deciding.pins import Pins
+from proxy.core.deciding.segments import LiveSegment, lower_segment
+from proxy.core.deciding.visitors import Visitors
+from proxy.core.deciding.waits import waits_of_route
+from proxy.core.http.caching import Private, Varying
+from proxy.core.http.errorpage import LiveErrorPage
 from proxy.core.model import BUCKETING, Backend
-from proxy.core.networks import Networks, lies_in, networks
-from proxy.core.pattern import parse_path, parse_rewrite
-from proxy.core.pins import Pins
 from proxy.core.plan import (
     FORMAT,
     Area,
@@ -30,10 +32,8 @@ from proxy.core.plan import (
     TableRef,
     decode_record,
 )
-from proxy.core.segments import LiveSegment, lower_segment
 from proxy.core.table import Table
-from proxy.core.visitors import Visitors
-from proxy.core.waits import waits_of_route
+from proxy.core.targeting.flags import LiveFlag
 
 # Spellings of Host remembered with their tries. Full, it starts anew: a hostile client neither fills it nor spoils it.
 _HOSTS_KEPT: Final = 1024
@@ -92,7 +92,7 @@ class Generation:
         return trusted if self._believed is None else lies_in(address, self._believed)
 
     def error_page(self, status: int) -> LiveErrorPage | None:
-        """What an answer of the proxy's own with this status looks like; None: as `proxy.traffic.refusal` has it."""
+        """What an answer of the proxy's own with this status looks like; None: as `proxy.traffic.exchanges.refusal` has it."""
         pages = self.error_pages
         return (pages.get(str(status)) or pages.get(f"{status // 100}xx")) if pages else None
 

@@ -1,6 +1,6 @@
 """What one client or backend may ask of the proxy: how much, how many, how long.
 
-`proxy.config.limits` has the table of the same limits for people: key, default, what happens, precedent.
+`proxy.config.edges.limits` has the table of the same limits for people: key, default, what happens, precedent.
 """
 
 from __future__ import annotations

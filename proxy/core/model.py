@@ -47,7 +47,7 @@ from __future__ import annotations
 from enum import StrEnum, unique
 
 BUCKETING = 1
-"""The version of the frozen bucketing scheme (`proxy.core.bucketing`)."""
+"""The version of the frozen bucketing scheme (`proxy.core.targeting.bucketing`)."""
 
 SHARE_TOTAL_BP = 10_000
 """Basis points in a whole: a share runs from 0 to this."""

@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from proxy.core.care.reaching import BreakerCare, Dns, EndpointCare, Patience, Probe, QueueCare, Retries
+from proxy.core.deciding.signed import SigningKey
 from proxy.core.limits import DEFAULT_LIMITS, Limits, Rate
 from proxy.core.model import BUCKETING, Backend, Fallback
-from proxy.core.reaching import BreakerCare, Dns, EndpointCare, Patience, Probe, QueueCare, Retries
-from proxy.core.signed import SigningKey
 
 FORMAT = 1
 """The version of the records below; a worker refuses a plan of another format."""
@@ -54,10 +54,10 @@ class _Record(_Part, frozen=True, kw_only=True, tag_field="kind"):
 
 
 SharedCache = Literal["private", "vary"]
-"""What shared caches are told of answers that depend on who asks (`proxy.core.caching`)."""
+"""What shared caches are told of answers that depend on who asks (`proxy.core.http.caching`)."""
 
 Told = Literal["append", "replace", "off"]
-"""How a field that says where a request came from is written (`proxy.core.provenance`)."""
+"""How a field that says where a request came from is written (`proxy.core.http.provenance`)."""
 
 
 class Forwarding(_Part, frozen=True, kw_only=True):
@@ -190,7 +190,7 @@ class BackendSpec(_Record, frozen=True, kw_only=True, tag="backend"):
 
 
 class ErrorPage(_Record, frozen=True, kw_only=True, tag="error_page"):
-    """What an answer of the proxy's own looks like (`proxy.core.errorpage`)."""
+    """What an answer of the proxy's own looks like (`proxy.core.http.errorpage`)."""
 
     status: str  # `502`, or `5xx` for every status of a class that has no page of its own
     content_type: str

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from proxy.config.regular import open_regular
-from proxy.core.bounded import Clock, Several, SeveralUnreadable, decode_several
+from proxy.config.text.regular import open_regular
+from proxy.core.switches.bounded import Clock, Several, SeveralUnreadable, decode_several
 from proxy.supervise.latchwatch import signed
 
 _TELL_EVERY: Final = 5  # looks: what is told may cost a walk over all clients

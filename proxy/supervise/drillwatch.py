@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.core.drill import NO_DRILL, Drills, LiveDrill
-from proxy.core.drilltally import DrillTally
 from proxy.core.layout import StateDir
 from proxy.core.override import override
+from proxy.core.switches.drill import NO_DRILL, Drills, LiveDrill
+from proxy.core.switches.drilltally import DrillTally
 from proxy.supervise.boundedwatch import BoundedWatch
 from proxy.supervise.saying import Saying
 

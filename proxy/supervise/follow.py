@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from proxy.core.generation import Generation
-from proxy.core.pages import Page, Posted
+from proxy.core.telling.pages import Page, Posted
 from proxy.supervise.building import Builder, PlanUnusable, dismantled
 from proxy.supervise.saying import Saying
 from proxy.supervise.ticking import POLL_S

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.core.freeze import NOTHING_FROZEN, Freezes, LiveFreeze
 from proxy.core.layout import StateDir
 from proxy.core.override import override
+from proxy.core.switches.freeze import NOTHING_FROZEN, Freezes, LiveFreeze
 from proxy.supervise.boundedwatch import BoundedWatch
 from proxy.supervise.saying import Saying
 

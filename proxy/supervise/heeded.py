@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from proxy.core.pages import Page, Probed, Resolved
+from proxy.core.telling.pages import Page, Probed, Resolved
 from proxy.supervise.heeding import Heeding
 
 Addresses = Mapping[str, tuple[str, ...]]

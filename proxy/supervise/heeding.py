@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from proxy.core.pages import NoteT, Page
+from proxy.core.telling.pages import NoteT, Page
 
 LOOK_S: Final = 0.1
 SILENT_LOOKS: Final = 100

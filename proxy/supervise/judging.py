@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from proxy.core.pages import Confirmed, Page, TextPage
+from proxy.core.telling.pages import Confirmed, Page, TextPage
 from proxy.supervise.children import Stillness
 
 _A_PAUSE_S: Final = 0.1  # what is shorter is no wait to speak of

@@ -23,10 +23,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from proxy.config.regular import open_regular
-from proxy.core.covering import NOTHING_ROLLED_BACK, LiveLatch, Under, lower_latch
+from proxy.config.text.regular import open_regular
 from proxy.core.generation import Generation
-from proxy.core.latch import (
+from proxy.core.layout import StateDir
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK, LiveLatch, Under, lower_latch
+from proxy.core.switches.latch import (
     OPEN,
     SIGHTED,
     UNREADABLE,
@@ -38,8 +39,7 @@ from proxy.core.latch import (
     decode_latch,
     prevailing,
 )
-from proxy.core.layout import StateDir
-from proxy.core.pages import TextPage
+from proxy.core.telling.pages import TextPage
 from proxy.supervise.building import Builder, PlanUnusable, dismantled
 from proxy.supervise.saying import Saying
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from proxy.core import counters, pages, sightings
 from proxy.core.layout import StateDir
+from proxy.core.telling import counters, pages, sightings
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - private directories are made in it with mkdtemp
 _PREFIX: Final = "strangler-"

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any, Final
 
-from proxy.core.pages import Confirmed, Page
+from proxy.core.telling.pages import Confirmed, Page
 
 _TEXT_BYTES: Final = 1000
 """The longest text as it stands on the page: two of them, and all the rest, fit into it."""

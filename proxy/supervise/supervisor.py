@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Self
 
-from proxy.core.pages import Confirmed, Page, Posted, Roster, TextPage
+from proxy.core.telling.pages import Confirmed, Page, Posted, Roster, TextPage
 from proxy.supervise.assignment import Assignment, Settings
 from proxy.supervise.children import Child, reap_orphans
 from proxy.supervise.handover import Handover

@@ -10,42 +10,42 @@ from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.http.tracecontext import TRACEPARENT
+from proxy.core.http.websocket import SWITCHING
 from proxy.core.limits import Limit
 from proxy.core.model import Backend
-from proxy.core.tracecontext import TRACEPARENT
-from proxy.core.websocket import SWITCHING
-from proxy.traffic.caps import Caps
-from proxy.traffic.client import ClientConnection
-from proxy.traffic.crowd import Admission, Crowd
-from proxy.traffic.defects import Defects
-from proxy.traffic.doors import Doors
-from proxy.traffic.endpoints import Endpoints
-from proxy.traffic.entrance import Terms
-from proxy.traffic.frozen import under_freezes
-from proxy.traffic.headless import turn_away
-from proxy.traffic.ids import RequestIds
-from proxy.traffic.lasting import Lasting
-from proxy.traffic.leaks import Leaks
+from proxy.traffic.backends.endpoints import Endpoints
+from proxy.traffic.backends.load import Load
+from proxy.traffic.backends.tls import PLAIN, Credentials
+from proxy.traffic.clients.caps import Caps
+from proxy.traffic.clients.client import ClientConnection
+from proxy.traffic.clients.crowd import Admission, Crowd
+from proxy.traffic.clients.doors import Doors
+from proxy.traffic.clients.entrance import Terms
+from proxy.traffic.clients.headless import turn_away
+from proxy.traffic.exchanges.frozen import under_freezes
+from proxy.traffic.exchanges.lasting import Lasting
 from proxy.traffic.limits import GREET_S, TICK_S, affordable_connections, ticks
-from proxy.traffic.load import Load
-from proxy.traffic.observers import Observe, Observers
-from proxy.traffic.telemetry import Telemetry
-from proxy.traffic.tls import PLAIN, Credentials
+from proxy.traffic.telling.defects import Defects
+from proxy.traffic.telling.ids import RequestIds
+from proxy.traffic.telling.leaks import Leaks
+from proxy.traffic.telling.observers import Observe, Observers
+from proxy.traffic.telling.telemetry import Telemetry
 from proxy.traffic.wiring import Wiring
 
 if TYPE_CHECKING:
-    from proxy.core.counters import Counters
-    from proxy.core.covering import LiveLatch
-    from proxy.core.faults import Fault
-    from proxy.core.freeze import LiveFreeze
     from proxy.core.generation import Generation
     from proxy.core.limits import Limits
-    from proxy.core.pages import TextPage
-    from proxy.traffic.drilling import Drilling
-    from proxy.traffic.ending import Ending
-    from proxy.traffic.exchange import Exchange
-    from proxy.traffic.log import AccessLog
-    from proxy.traffic.tunnel import Tunnel
+    from proxy.core.switches.covering import LiveLatch
+    from proxy.core.switches.freeze import LiveFreeze
+    from proxy.core.telling.counters import Counters
+    from proxy.core.telling.faults import Fault
+    from proxy.core.telling.pages import TextPage
+    from proxy.traffic.exchanges.drilling import Drilling
+    from proxy.traffic.exchanges.ending import Ending
+    from proxy.traffic.exchanges.exchange import Exchange
+    from proxy.traffic.exchanges.tunnel import Tunnel
+    from proxy.traffic.telling.log import AccessLog
 
 _log = logging.getLogger(__name__)
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from proxy.core.answering import AnswerEditor
-from proxy.core.faults import Party, party_of
-from proxy.core.forwarding import RequestEditor
-from proxy.core.leaks import InnerHosts
-from proxy.core.mapback import MapBack
+from proxy.core.http.answering import AnswerEditor
+from proxy.core.http.forwarding import RequestEditor
+from proxy.core.http.leaks import InnerHosts
+from proxy.core.http.mapback import MapBack
+from proxy.core.http.ports import DEFAULT_PORTS
 from proxy.core.model import Backend
 from proxy.core.plan import ENDPOINTS_OWN, KEEP
-from proxy.core.ports import DEFAULT_PORTS
-from proxy.traffic.ourcookies import OUR_COOKIES, our_cookies
-from proxy.traffic.tracing import FIELDS, Tracer
+from proxy.core.telling.faults import Party, party_of
+from proxy.traffic.exchanges.ourcookies import OUR_COOKIES, our_cookies
+from proxy.traffic.telling.tracing import FIELDS, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.core.generation import Generation
     from proxy.core.plan import BackendSpec
-    from proxy.traffic.caps import Capping, Caps
-    from proxy.traffic.endpoint import Endpoint
-    from proxy.traffic.leaks import Leaks
-    from proxy.traffic.pool import Pool
+    from proxy.traffic.backends.endpoint import Endpoint
+    from proxy.traffic.backends.pool import Pool
+    from proxy.traffic.clients.caps import Capping, Caps
+    from proxy.traffic.telling.leaks import Leaks
 
 
 def _authority(url: str) -> bytes:

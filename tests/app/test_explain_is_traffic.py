@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
-from proxy.control.explain import explain
-from proxy.control.question import Question
-from proxy.core.covering import NOTHING_ROLLED_BACK
+from proxy.config.text.files import read_files
+from proxy.control.telling.explain import explain
+from proxy.control.telling.question import Question
 from proxy.core.generation import Generation
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK
 from tests.core.plans import live
 from tests.traffic.wire import Node, a_plan
 

@@ -16,7 +16,7 @@ import pytest
 
 from bench.memory import private_bytes
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
+from proxy.config.text.files import read_files
 from proxy.core.footprint import footprint
 from proxy.core.plan import Plan
 from tests.app.node import Config, Node

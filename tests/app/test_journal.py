@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.cli.journal import _ACTIONS
-from proxy.control.event import Action
+from proxy.control.history.event import Action
 from tests.app.node import Node, flag, node, run
 from tests.waiting import until
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from proxy.control.regions import regions_seen
+from proxy.control.telling.regions import regions_seen
 from proxy.core.layout import StateDir
 from tests.app.node import Config, Node, backends, flag, node, run
 from tests.waiting import until

@@ -13,7 +13,7 @@ from typing import Self
 import httpx
 import pytest
 
-from proxy.core.metrics import METRICS
+from proxy.core.telling.metrics import METRICS
 from tests.app.node import Config, Node, flag, node, run
 from tests.waiting import until
 

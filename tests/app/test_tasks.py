@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from proxy.app.tasks import TaskCount
-from proxy.core.counters import PAGE_BYTES, Counters
+from proxy.core.telling.counters import PAGE_BYTES, Counters
 
 
 def test_the_tasks_of_a_loop_are_counted_once_a_second_and_those_that_are_over_no_more() -> None:

@@ -138,8 +138,8 @@ def _second(running: Node) -> str:
 BROKEN = {
     "it can't even be read": ("app/worker.py", "async def work(", "async dfe work(", "SyntaxError"),
     "a part is missing": ("app/control.py", "import asyncio\n", "import asyncio, nowhere\n", "No module named 'nowhere'"),
-    "pages of another layout": ("core/pages.py", "LAYOUT: Final = 1", "LAYOUT: Final = 2", "stop it and start it instead"),
-    "pages of another size": ("core/pages.py", "LATCH_PAGE_BYTES: Final = 256", "LATCH_PAGE_BYTES: Final = 512", "latch.page has"),
+    "pages of another layout": ("core/telling/pages.py", "LAYOUT: Final = 1", "LAYOUT: Final = 2", "stop it and start it instead"),
+    "pages of another size": ("core/telling/pages.py", "LATCH_PAGE_BYTES: Final = 256", "LATCH_PAGE_BYTES: Final = 512", "latch.page has"),
     "another handover": ("supervise/handover.py", "FORMAT: Final = 1", "FORMAT: Final = 2", "has format 1, this version reads 2"),
     "an option that is gone": ("supervise/assignment.py", "drain_delay_s: float", "delay_s: float", "drain_delay_s"),
 }  # fmt: skip

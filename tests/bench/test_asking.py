@@ -10,7 +10,7 @@ from bench.asking import cookies
 from bench.job import Job
 from bench.peers.strangler import EVERYTHING, Setup, paths, write
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
+from proxy.config.text.files import read_files
 from proxy.core.generation import Generation
 from proxy.core.model import Reason
 from tests.core.plans import ask, live

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from proxy.core.care.reaching import EndpointCare
 from proxy.core.plan import BackendTls
-from proxy.core.reaching import EndpointCare
 from tests.certificates import Authority
 from tests.chaos.row import Row, Seen, options_of
 from tests.chaos.scripted import Behaviour, Scripted, hold, sends, trickles, well

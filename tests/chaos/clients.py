@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from proxy.core.care.reaching import QueueCare
 from proxy.core.model import Backend
 from proxy.core.plan import Listener, ListenerTls
-from proxy.core.reaching import QueueCare
 from tests.certificates import Authority
 from tests.chaos.row import AN_HOUR_S, Row, Seen, options_of
 from tests.chaos.scripted import OK, hold, sends, well

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from proxy.core.drill import Drill, LiveDrill, read_injection
-from proxy.core.latch import Scope
 from proxy.core.model import Backend
 from proxy.core.plan import Route
-from proxy.traffic.drilling import Drilling
+from proxy.core.switches.drill import Drill, LiveDrill, read_injection
+from proxy.core.switches.latch import Scope
+from proxy.traffic.exchanges.drilling import Drilling
 from tests.chaos.row import Row, Seen
 from tests.chaos.scripted import Behaviour, sends, well
 from tests.chaos.stage import GET, GOES_ON, POST, Stage, read, stage

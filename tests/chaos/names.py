@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.control.probes import Prober
-from proxy.control.resolver import Resolver
-from proxy.core.counters import SMALL_PAGE_BYTES, Counters
+from proxy.control.reaching.probes import Prober
+from proxy.control.reaching.resolver import Resolver
+from proxy.core.care.reaching import Dns, Probe
 from proxy.core.model import Backend, Fallback
-from proxy.core.pages import NAMES_PAGE_BYTES, PROBES_PAGE_BYTES, Page, Probed, Resolved
 from proxy.core.plan import Area, Route
-from proxy.core.reaching import Dns, Probe
+from proxy.core.telling.counters import SMALL_PAGE_BYTES, Counters
+from proxy.core.telling.pages import NAMES_PAGE_BYTES, PROBES_PAGE_BYTES, Page, Probed, Resolved
 from proxy.supervise.heeded import name_watch, probe_watch
-from proxy.traffic.tls import backend_context
+from proxy.traffic.backends.tls import backend_context
 from soak.nameserver import SERVFAIL, Nameserver
 from tests.chaos.row import Row, Seen
 from tests.chaos.stage import BEFORE, GET, GOES_ON, Stage, read, stage

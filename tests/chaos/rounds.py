@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.core.covering import NOTHING_ROLLED_BACK
+from proxy.core.care.reaching import EndpointCare
 from proxy.core.limits import Limits
-from proxy.core.reaching import EndpointCare
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK
 from soak.backend import Endpoint
 from soak.clients import Clients
 from soak.expected import History, Situation

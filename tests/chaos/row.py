@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from proxy.core.care.reaching import BreakerCare, QueueCare, Retries
 from proxy.core.limits import Limits
-from proxy.core.reaching import BreakerCare, QueueCare, Retries
 
 AN_HOUR_S: Final = 3600.0
 AT_ONCE: Final = "at once"

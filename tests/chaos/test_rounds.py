@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from proxy.core import message
-from proxy.traffic import exchange
+from proxy.core.http import message
+from proxy.traffic.exchanges import exchange
 from soak.oracle import Wrong
 from tests.chaos.rounds import round_of
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.cli.story import story
-from proxy.control.event import Action, Event, Line
+from proxy.control.history.event import Action, Event, Line
 
 
 def told(action: Action, before: Any, after: Any) -> list[str]:

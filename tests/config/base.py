@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from textwrap import indent
 
-from proxy.config.fileset import FileSet
+from proxy.config.text.fileset import FileSet
 
 SECTIONS = {
     "version": "version: 1\n",

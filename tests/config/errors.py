@@ -13,10 +13,10 @@ import msgspec
 import yaml
 
 from proxy.config.codes import CODES
-from proxy.config.fileset import File, FileSet
 from proxy.config.problems import Complaint
 from proxy.config.settle import settle
-from proxy.core.latch import OPEN, Entry, Latch, Scope
+from proxy.config.text.fileset import File, FileSet
+from proxy.core.switches.latch import OPEN, Entry, Latch, Scope
 from tests.config import base
 from tests.config.pems import pems
 

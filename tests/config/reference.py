@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from proxy.config.edges.limits import ROWS
 from proxy.config.kinds import Shape
-from proxy.config.limits import ROWS
-from proxy.config.shapes import SHAPES
+from proxy.config.routes.shapes import SHAPES
 
 BETWEEN = re.compile(r"(<!-- keys of (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.accounts import Accounts, read_list, read_register
-from proxy.config.cache import Cache
-from proxy.config.fileset import File
+from proxy.config.routes.accounts import Accounts, read_list, read_register
+from proxy.config.text.cache import Cache
+from proxy.config.text.fileset import File
 from proxy.core.table import Table
 
 

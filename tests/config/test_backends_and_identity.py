@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.compile import Compiled, compile_files
+from proxy.core.care.reaching import EndpointCare, Probe
 from proxy.core.plan import Forwarding
-from proxy.core.reaching import EndpointCare, Probe
 from tests.config import base
 
 

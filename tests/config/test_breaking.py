@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.compile import compile_files
+from proxy.core.care.reaching import BreakerCare, QueueCare
 from proxy.core.plan import BackendSpec
-from proxy.core.reaching import BreakerCare, QueueCare
 from tests.config import base
 
 HEAD = 'backends:\n  legacy: {url: "http://legacy.internal:8080"}\n  new: {url: "http://new.internal:9000", '

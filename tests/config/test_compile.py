@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.cache import Cache
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
-from proxy.config.fileset import File, FileSet
+from proxy.config.text.cache import Cache
+from proxy.config.text.files import read_files
+from proxy.config.text.fileset import File, FileSet
 from proxy.core.generation import Generation, assemble
 from proxy.core.plan import encode_plan, plan_name
 from tests.config import base

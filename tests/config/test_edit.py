@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config.cache import Cache
-from proxy.config.edit import edit_flag, new_flag_file
-from proxy.config.fileset import File
-from proxy.config.flagfile import read_flag_file
-from proxy.config.managed import CannotEdit, Change, Managed, read_managed
-from proxy.config.nodes import data
+from proxy.config.flags.edit import edit_flag, new_flag_file
+from proxy.config.flags.flagfile import read_flag_file
+from proxy.config.flags.managed import CannotEdit, Change, Managed, read_managed
 from proxy.config.problems import Report
-from proxy.config.yaml import read_yaml
+from proxy.config.text.cache import Cache
+from proxy.config.text.fileset import File
+from proxy.config.text.nodes import data
+from proxy.config.text.yaml import read_yaml
 from proxy.core.model import Backend
 
 SAMPLE = (Path(__file__).parents[2] / "flags" / "orders.flagd.yaml").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
+from proxy.config.text.files import read_files
 from tests.config import base
 
 ROOT = Path(__file__).parents[2]

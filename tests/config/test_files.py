@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.compile import Compiled, compile_files
-from proxy.config.files import read_files
-from proxy.config.fileset import FileSet, matches
+from proxy.config.text.files import read_files
+from proxy.config.text.fileset import FileSet, matches
 from tests.config import base
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.config.compile import Compiled, compile_files
-from proxy.config.fileset import FileSet
+from proxy.config.text.fileset import FileSet
 from proxy.core.plan import Flag
 from tests.config import base
 

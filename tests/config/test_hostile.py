@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
 from proxy.config.problems import errors
-from proxy.control.watch import look
+from proxy.config.text.files import read_files
+from proxy.control.plans.watch import look
 from proxy.core.plan import decode_plan, encode_plan
 from tests.config import base
 from tests.config.test_compile import FULL_FILES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.compile import Compiled, compile_files
-from proxy.config.limits import ROWS
+from proxy.config.edges.limits import ROWS
 from proxy.config.quantities import duration_text, size_text
 from proxy.core.limits import DEFAULT_LIMITS
 from proxy.core.plan import encode_plan

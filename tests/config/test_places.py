@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.compile import compile_files
-from proxy.config.shapes import AREA, ROUTE
+from proxy.config.routes.shapes import AREA, ROUTE
 from tests.config import base
 
 AT_AREA = "areas:\n  orders: {cache: off, %s: 5s, routes: [{path: /orders}]}\n"

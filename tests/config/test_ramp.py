@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.compile import compile_files
-from proxy.config.files import read_files
+from proxy.config.text.files import read_files
 from proxy.core.model import Backend
 from tests.config import base
 from tests.core.plans import ask, live

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.drafts import RouteDraft
-from proxy.config.reach import hidden_routes
-from proxy.config.yaml import Spot
-from proxy.core.pattern import parse_path
+from proxy.config.routes.drafts import RouteDraft
+from proxy.config.routes.reach import hidden_routes
+from proxy.config.text.yaml import Spot
+from proxy.core.deciding.pattern import parse_path
 from proxy.core.plan import Route
 
 METHODS = ("GET", "POST", "PUT")

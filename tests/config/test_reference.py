@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from proxy.config.flagd import FLAG_FILE
-from proxy.config.lint import ARGUMENTS
-from proxy.config.shapes import SHAPES
-from proxy.core.facts import READABLE
-from proxy.core.logic import OPERATORS
+from proxy.config.flags.flagd import FLAG_FILE
+from proxy.config.flags.lint import ARGUMENTS
+from proxy.config.routes.shapes import SHAPES
+from proxy.core.deciding.facts import READABLE
+from proxy.core.targeting.logic import OPERATORS
 from tests.config.reference import described, with_tables
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jsonschema_rs
 import pytest
 
-from proxy.config.nodes import data
 from proxy.config.problems import Report
-from proxy.config.schema import json_schema
-from proxy.config.shapes import MAIN
-from proxy.config.yaml import read_yaml
+from proxy.config.routes.schema import json_schema
+from proxy.config.routes.shapes import MAIN
+from proxy.config.text.nodes import data
+from proxy.config.text.yaml import read_yaml
 from tests.config import base
 from tests.config.errors import Row, rows
 

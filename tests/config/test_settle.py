@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config.cache import Cache
 from proxy.config.compile import compile_files
-from proxy.config.fileset import FileSet
 from proxy.config.problems import errors
 from proxy.config.settle import Settled, settle
+from proxy.config.text.cache import Cache
+from proxy.config.text.fileset import FileSet
 from proxy.core.plan import Plan, encode_plan
 from tests.config import base
 

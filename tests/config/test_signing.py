@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.compile import Compiled, compile_files
-from proxy.config.fileset import FileSet
+from proxy.config.text.fileset import FileSet
+from proxy.core.deciding.signed import derive
 from proxy.core.plan import encode_plan
-from proxy.core.signed import derive
 from tests.config import base
 
 ONE = "0123456789abcdef0123456789abcdef"

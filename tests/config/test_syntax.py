@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.config.syntax import explain_syntax
+from proxy.config.text.syntax import explain_syntax
 
 PARSERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if hasattr(yaml, "CSafeLoader") else [])]
 

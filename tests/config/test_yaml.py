@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.json import read_json
-from proxy.config.nodes import Mapping, Scalar, data
 from proxy.config.problems import Report
-from proxy.config.yaml import read_yaml
+from proxy.config.text.json import read_json
+from proxy.config.text.nodes import Mapping, Scalar, data
+from proxy.config.text.yaml import read_yaml
 
 VALUES = st.recursive(
     st.none()

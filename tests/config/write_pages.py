@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from proxy.core.metrics import METRICS
+from proxy.core.telling.metrics import METRICS
 from tests.config import errors, reference
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.cli.render import breaker_told
-from proxy.control.backends import backend_lines
+from proxy.control.telling.backends import backend_lines
 from proxy.core.model import Backend
 from proxy.core.plan import BackendSpec
 

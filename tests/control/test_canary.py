@@ -14,18 +14,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.control.canary import CanaryCommand, Done
+from proxy.control.canaries.canary import CanaryCommand, Done
+from proxy.control.canaries.editing import Editor
+from proxy.control.canaries.patch import unified
+from proxy.control.canaries.replace import ChangedUnderneath, replace_file
 from proxy.control.commands import Refused
-from proxy.control.editing import Editor
-from proxy.control.event import Action, Event
-from proxy.control.patch import unified
-from proxy.control.publish import Publisher
-from proxy.control.reload import Reloader
-from proxy.control.replace import ChangedUnderneath, replace_file
-from proxy.core.counters import Counters
-from proxy.core.latch import OPEN, Entry, Latch, Scope
+from proxy.control.history.event import Action, Event
+from proxy.control.plans.publish import Publisher
+from proxy.control.plans.reload import Reloader
 from proxy.core.layout import StateDir
-from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
+from proxy.core.switches.latch import OPEN, Entry, Latch, Scope
+from proxy.core.telling.counters import Counters
+from proxy.core.telling.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
 
 ROUTES = """\
 version: 1
@@ -278,7 +278,7 @@ def test_links_and_mode_stay(tmp_path: Path) -> None:
 NOT_OURS = """\
 import os, sys
 from pathlib import Path
-from proxy.control.replace import ReadOnly, replace_file, writable
+from proxy.control.canaries.replace import ReadOnly, replace_file, writable
 if os.geteuid() == 0:  # to whom modes mean nothing
     os.setuid(65534)
 directory = Path(sys.argv[1])

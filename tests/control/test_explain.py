@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from proxy.control.explain import Explanation, WhatIf, area_of, explain, parse_percent, suppose
-from proxy.control.question import CannotAsk, Question
-from proxy.core.covering import NOTHING_ROLLED_BACK
+from proxy.control.telling.explain import Explanation, WhatIf, area_of, explain, parse_percent, suppose
+from proxy.control.telling.question import CannotAsk, Question
+from proxy.core.care.reaching import Patience
+from proxy.core.deciding.signed import derive
 from proxy.core.generation import Generation
 from proxy.core.limits import Rate
 from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Flag, Identity, Plan, Source, new_settings
-from proxy.core.reaching import Patience
-from proxy.core.signed import derive
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK
 from tests.core.plans import area, flag, live, plan, route
 
 HEADER = Source(source="header", name="x-account-id", place="routes.yaml:9:13")

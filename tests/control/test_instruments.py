@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import pytest
 
-from proxy.control.instruments import (
+from proxy.control.switches.instruments import (
     ERRORS,
     FAILING_OF,
     FAILING_SHARE,

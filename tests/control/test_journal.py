@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.control.event import Action, Event, Filter, Line
-from proxy.control.journal import Journal, name_of, pending_lines
-from proxy.control.journalfile import JournalUnusable, read_lines
+from proxy.control.history.event import Action, Event, Filter, Line
+from proxy.control.history.journal import Journal, name_of, pending_lines
+from proxy.control.history.journalfile import JournalUnusable, read_lines
 from proxy.core.layout import StateDir
 from proxy.supervise.mapped import prepare_run, remove_run
 from tests.waiting import until
@@ -140,7 +140,7 @@ def test_an_event_that_is_written_while_somebody_reads_is_missing_nowhere(
         assert journal.flush(30)
         return lines
 
-    monkeypatch.setattr("proxy.control.journal.read_lines", read_and_let_write)
+    monkeypatch.setattr("proxy.control.history.journal.read_lines", read_and_let_write)
     assert [line.event.id for line in journal.entries()] == [first, second]
 
 
@@ -167,8 +167,8 @@ def test_what_can_not_be_written_waits_in_its_order_and_is_told(state: StateDir)
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from proxy.control.event import Action, Event
-from proxy.control.journal import Journal
+from proxy.control.history.event import Action, Event
+from proxy.control.history.journal import Journal
 from proxy.core.layout import StateDir
 
 journal = Journal(StateDir(Path(sys.argv[1])))

@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import pytest
 
-from proxy.config.fileset import File, FileSet
+from proxy.config.text.fileset import File, FileSet
 from proxy.control.durable import ensure_file, write_file
-from proxy.control.memory import Remembered, Unremembered, forget, recall, remember
+from proxy.control.plans.memory import Remembered, Unremembered, forget, recall, remember
 from proxy.core.layout import StateDir
 
 FILES = FileSet.of(

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from proxy.control.probes import Prober
+from proxy.control.reaching.probes import Prober
+from proxy.core.care.reaching import Probe
 from proxy.core.model import Backend, Fallback
-from proxy.core.pages import PROBES_PAGE_BYTES, Page, Probed
 from proxy.core.plan import Area, BackendSpec, BackendTls, Plan
-from proxy.core.reaching import Probe
-from proxy.traffic.tls import backend_context
+from proxy.core.telling.pages import PROBES_PAGE_BYTES, Page, Probed
+from proxy.traffic.backends.tls import backend_context
 from tests.certificates import Authority
 from tests.traffic.wire import a_plan
 from tests.waiting import until_async

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.fileset import File
-from proxy.control.changes import FILE_EDIT
-from proxy.control.event import Action, Event, Filter, Line
-from proxy.control.journal import Journal
-from proxy.control.publish import Publisher
-from proxy.control.recorder import Recorder
-from proxy.control.reload import Reloader
-from proxy.control.witness import Witness
-from proxy.core.counters import Counters
-from proxy.core.latch import Entry, Latch, Scope
+from proxy.config.text.fileset import File
+from proxy.control.history.event import Action, Event, Filter, Line
+from proxy.control.history.journal import Journal
+from proxy.control.history.recorder import Recorder
+from proxy.control.history.witness import Witness
+from proxy.control.plans.changes import FILE_EDIT
+from proxy.control.plans.publish import Publisher
+from proxy.control.plans.reload import Reloader
 from proxy.core.layout import StateDir
-from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
+from proxy.core.switches.latch import Entry, Latch, Scope
+from proxy.core.telling.counters import Counters
+from proxy.core.telling.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
 from tests.waiting import until_async
 
 ROUTES = """\

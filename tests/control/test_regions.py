@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proxy.control.regions import regions_seen
-from proxy.control.scopes import Names, remarks
-from proxy.core.latch import Scope
+from proxy.control.switches.scopes import Names, remarks
+from proxy.control.telling.regions import regions_seen
 from proxy.core.layout import StateDir
-from proxy.core.pages import TextPage
-from proxy.core.sightings import LATELY_S, Seen, Sightings
+from proxy.core.switches.latch import Scope
+from proxy.core.telling.pages import TextPage
+from proxy.core.telling.sightings import LATELY_S, Seen, Sightings
 from proxy.supervise.mapped import map_page, prepare_run, remove_run
 
 KNOWN = Names(areas={}, segments=frozenset())

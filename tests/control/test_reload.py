@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from proxy.config.fileset import FileSet
 from proxy.config.settle import Settled, settle
-from proxy.control.memory import recall
-from proxy.control.publish import Publisher
-from proxy.control.reload import CannotStart, Reloader
-from proxy.control.watch import Patience
-from proxy.core.counters import Counters
+from proxy.config.text.fileset import FileSet
+from proxy.control.plans.memory import recall
+from proxy.control.plans.publish import Publisher
+from proxy.control.plans.reload import CannotStart, Reloader
+from proxy.control.plans.watch import Patience
 from proxy.core.layout import StateDir
-from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
+from proxy.core.telling.counters import Counters
+from proxy.core.telling.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
 from tests.waiting import until
 
 ROUTES = """\
@@ -236,7 +236,7 @@ def test_a_defect_of_ours_ends_nothing_is_told_once_and_is_over_with_the_file_th
         control.reloader._look()
         return control.reloader.standing.trouble.endswith(trouble)
 
-    monkeypatch.setattr("proxy.control.reload.settle", settle_badly)
+    monkeypatch.setattr("proxy.control.plans.reload.settle", settle_badly)
     control.write(ROUTES + "# odd\n")
     until(lambda: looked("RecursionError: too deep for us"), "the defect is told")
     control.write(ROUTES + "# odd as well\n")

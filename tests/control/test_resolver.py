@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from proxy.control import lookup
-from proxy.control.lookup import look_up
-from proxy.control.resolver import Resolver
-from proxy.core.counters import SMALL_PAGE_BYTES, Counters
-from proxy.core.pages import NAMES_PAGE_BYTES, Page, Resolved
+from proxy.control.reaching import lookup
+from proxy.control.reaching.lookup import look_up
+from proxy.control.reaching.resolver import Resolver
+from proxy.core.care.reaching import Dns
 from proxy.core.plan import Plan
-from proxy.core.reaching import Dns
+from proxy.core.telling.counters import SMALL_PAGE_BYTES, Counters
+from proxy.core.telling.pages import NAMES_PAGE_BYTES, Page, Resolved
 from soak.nameserver import AAAA, NXDOMAIN, SERVFAIL, A, Nameserver
 from tests.traffic.wire import a_plan
 from tests.waiting import until_async

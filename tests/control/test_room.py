@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.control.room import memory_here, say_what_does_not_fit
+from proxy.control.telling.room import memory_here, say_what_does_not_fit
 from proxy.core.footprint import Footprint
 from proxy.core.limits import Limits
 from proxy.core.model import Backend

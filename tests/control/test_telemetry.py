@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.control.telemetry import requests_by_area, sum_pages
-from proxy.core.counters import Counters
-from proxy.core.metrics import METRICS, family_of, label, render
+from proxy.control.telling.telemetry import requests_by_area, sum_pages
+from proxy.core.telling.counters import Counters
+from proxy.core.telling.metrics import METRICS, family_of, label, render
 
 OPEN = 'strangler_backend_connections_open{backend="new"}'
 

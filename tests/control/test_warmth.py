@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxy.cli.warm import warm_text
-from proxy.control.warmth import LegacyWarm, WarmthWatch
+from proxy.control.telling.warmth import LegacyWarm, WarmthWatch
 from proxy.core.model import Backend
 from tests.core.plans import area, plan, route
 

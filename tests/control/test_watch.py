@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.control.watch import ANYWAY_S, QUIET_S, STEADY_S, Patience, Signature, look
+from proxy.control.plans.watch import ANYWAY_S, QUIET_S, STEADY_S, Patience, Signature, look
 
 
 def signature(number: int) -> Signature:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.core.covering import NOTHING_ROLLED_BACK, LiveLatch
-from proxy.core.decision import Decision, Trace, decide
+from proxy.core.deciding.decision import Decision, Trace, decide
 from proxy.core.generation import Generation, assemble
-from proxy.core.message import RequestHead, read_request_head
+from proxy.core.http.message import RequestHead, read_request_head
 from proxy.core.model import Backend
 from proxy.core.plan import (
     Area,
@@ -24,6 +23,7 @@ from proxy.core.plan import (
     new_settings,
     plan_name,
 )
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK, LiveLatch
 
 BACKENDS = tuple(
     BackendSpec(name=backend, urls=(f"http://{backend}.internal:80",), place="routes.yaml:3:3") for backend in Backend

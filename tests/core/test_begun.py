@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from proxy.core.begun import covers_begun
-from proxy.core.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
-from proxy.core.decision import Decision
+from proxy.core.deciding.decision import Decision
 from proxy.core.generation import Generation
-from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Segment
+from proxy.core.switches.begun import covers_begun
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
+from proxy.core.switches.latch import Entry, Scope
 from tests.core import plans
 
 PEER = "10.1.2.3"

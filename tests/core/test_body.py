@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.badmessage import BadMessage
-from proxy.core.body import LINES_A_TURN, Relay
-from proxy.core.framing import CHUNKED, UNTIL_CLOSE
+from proxy.core.http.badmessage import BadMessage
+from proxy.core.http.body import LINES_A_TURN, Relay
+from proxy.core.http.framing import CHUNKED, UNTIL_CLOSE
 from proxy.core.limits import DEFAULT_LIMITS
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.breaker import TRANSITIONS, Breaker, Effect, Event, State
-from proxy.core.reaching import BreakerCare
+from proxy.core.care.breaker import TRANSITIONS, Breaker, Effect, Event, State
+from proxy.core.care.reaching import BreakerCare
 
 CARE = BreakerCare(share_bp=5000, least=4, window_s=10.0, first_s=1.0, longest_s=5.0, trials=2)
 MIDDLE = 0.5  # of the jitter: exactly the time that is meant

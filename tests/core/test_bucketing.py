@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.bucketing import bucket, bucket_of_value, text_bytes
+from proxy.core.targeting.bucketing import bucket, bucket_of_value, text_bytes
 
 VECTORS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parents[1] / "vectors/buckets.yaml").read_text())
 

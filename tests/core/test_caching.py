@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.caching import Private, Sharing, Varying, sharing
+from proxy.core.http.caching import Private, Sharing, Varying, sharing
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Clause, Flag, new_settings
 from tests.core.plans import NOW_S, area, live, plan, route

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from proxy.core.cookies import cookie_texts
-from proxy.core.message import RequestHead, read_request_head
+from proxy.core.http.cookies import cookie_texts
+from proxy.core.http.message import RequestHead, read_request_head
 
 
 def head(cookies: bytes) -> RequestHead:

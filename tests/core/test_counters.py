@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.breaker import State, half_open_series
-from proxy.core.counters import OVERFLOW, PAGE_BYTES, Counters, is_gauge
-from proxy.core.endpointhealth import Standing, endpoint_series
-from proxy.core.metrics import METRICS, family_of
+from proxy.core.care.breaker import State, half_open_series
+from proxy.core.care.endpointhealth import Standing, endpoint_series
 from proxy.core.model import Backend
-from proxy.traffic.telemetry import MOST_STANDINGS, Telemetry
+from proxy.core.telling.counters import OVERFLOW, PAGE_BYTES, Counters, is_gauge
+from proxy.core.telling.metrics import METRICS, family_of
+from proxy.traffic.telling.telemetry import MOST_STANDINGS, Telemetry
 
 REQUESTS = 'strangler_requests_total{area="orders",backend="new",status="2xx"}'
 
@@ -146,7 +146,7 @@ def test_another_process_reads_what_this_one_counts(tmp_path: Path) -> None:
         counters = Counters(view)
         counters.cells[counters.series(REQUESTS)] += 41
         script = (
-            "import mmap, sys; from proxy.core.counters import Counters\n"
+            "import mmap, sys; from proxy.core.telling.counters import Counters\n"
             "f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)\n"
             "print(dict(Counters(memoryview(m)).items())[sys.argv[2]])"
         )

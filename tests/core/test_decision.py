@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from proxy.core.covering import LiveEntry, LiveLatch, Under
-from proxy.core.decision import Decision
+from proxy.core.deciding.decision import Decision
 from proxy.core.generation import Generation
-from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend, Reason
 from proxy.core.plan import Identity, Segment, Source, new_settings
+from proxy.core.switches.covering import LiveEntry, LiveLatch, Under
+from proxy.core.switches.latch import Entry, Scope
 from tests.core.plans import BY_HEADER, HEADER, area, ask, flag, live, plan, route
 
 REGION = Source(source="header", name="X-Region", place="routes.yaml:10")

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.bounded import LONGEST_S, Clock, decode_several, encode_several
-from proxy.core.bucketing import bucket
-from proxy.core.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
-from proxy.core.decision import Decision
-from proxy.core.drill import (
+from proxy.core.care.reaching import BreakerCare, EndpointCare
+from proxy.core.deciding.decision import Decision
+from proxy.core.model import SHARE_TOTAL_BP, Backend, Reason
+from proxy.core.plan import Identity, Segment, Source
+from proxy.core.switches.bounded import LONGEST_S, Clock, decode_several, encode_several
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
+from proxy.core.switches.drill import (
     NO_DRILL,
     BadInjection,
     Drill,
@@ -24,11 +26,9 @@ from proxy.core.drill import (
     hitting,
     read_injection,
 )
-from proxy.core.latch import Entry, Scope
-from proxy.core.model import SHARE_TOTAL_BP, Backend, Reason
-from proxy.core.plan import Identity, Segment, Source
-from proxy.core.reaching import BreakerCare, EndpointCare
-from proxy.core.rehearsal import BREAKER, EJECTED, UNREACHABLE, Rehearsal
+from proxy.core.switches.latch import Entry, Scope
+from proxy.core.switches.rehearsal import BREAKER, EJECTED, UNREACHABLE, Rehearsal
+from proxy.core.targeting.bucketing import bucket
 from tests.core.plans import HEADER, area, ask, live, plan, route
 
 ENDS_S = 100.0

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.effort import grows, most_steps
+from proxy.core.targeting.effort import grows, most_steps
 
 SEGMENTS = {"var": "segments"}
 

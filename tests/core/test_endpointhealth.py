@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.endpointhealth import TRIAL_SHARE, EndpointHealth, Standing
-from proxy.core.reaching import EndpointCare
+from proxy.core.care.endpointhealth import TRIAL_SHARE, EndpointHealth, Standing
+from proxy.core.care.reaching import EndpointCare
 
 CARE = EndpointCare(faults=3, first_s=1.0, longest_s=8.0, slow_start_s=10.0)
 ALWAYS, NEVER = 0.0, 0.999_999  # draws: for any part at all, and for the whole alone

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.fairqueue import FairQueue, Offered
+from proxy.core.care.fairqueue import FairQueue, Offered
 
 ACCOUNTS = st.sampled_from("abcde")
 STEPS = st.lists(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from proxy.core.faults import Fault, Kind, Party, Stage, party_of
 from proxy.core.model import Backend
+from proxy.core.telling.faults import Fault, Kind, Party, Stage, party_of
 
 
 def test_every_fault_has_a_status_of_the_party_that_broke_it() -> None:

@@ -9,9 +9,9 @@ from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import OpenFeatureError
 
-from proxy.core.bucketing import bucket
 from proxy.core.model import Backend, Reason
 from proxy.core.plan import Segment
+from proxy.core.targeting.bucketing import bucket
 from tests.core.plans import ask, flag, live, plan, route
 
 PILOTS = Segment(name="pilots", place="routes.yaml:1", regions=("DE",))

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.bounded import LONGEST_S, Clock, SeveralUnreadable, decode_several, encode_several
-from proxy.core.covering import NOTHING_ROLLED_BACK
-from proxy.core.decision import Decision, decide
-from proxy.core.freeze import NOTHING_FROZEN, Freeze, Freezes, LiveFreeze, freezing, writes
+from proxy.core.deciding.decision import Decision, decide
 from proxy.core.generation import Generation
-from proxy.core.latch import Scope
-from proxy.core.message import read_request_head
+from proxy.core.http.message import read_request_head
 from proxy.core.model import Backend
+from proxy.core.switches.bounded import LONGEST_S, Clock, SeveralUnreadable, decode_several, encode_several
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK
+from proxy.core.switches.freeze import NOTHING_FROZEN, Freeze, Freezes, LiveFreeze, freezing, writes
+from proxy.core.switches.latch import Scope
 from tests.core.plans import area, live, plan, route
 
 NOW_S = 1_800_000_000.0

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.core.decision import Decision
+from proxy.core.deciding.decision import Decision
 from proxy.core.model import Grade, Reason, Standing
 from proxy.core.plan import Identity, Register, Segment, Source
 from proxy.core.table import build_table

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.latch import (
+from proxy.core.switches.latch import (
     OPEN,
     CannotRelease,
     Entry,

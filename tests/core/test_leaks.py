@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.leaks import InnerHosts
+from proxy.core.http.leaks import InnerHosts
 
 INNER = InnerHosts(
     [

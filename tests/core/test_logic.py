@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from json_logic import builtins, jsonLogic
 
-from proxy.core.logic import OPERATORS, lower, names_read
+from proxy.core.targeting.logic import OPERATORS, lower, names_read
 
 DATA = {"a": 1, "b": "2", "c": [1, "x", [3]], "d": {"e": None, "f": 0.5}, "s": "text", "t": True, "n": None}
 

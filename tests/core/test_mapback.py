@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from proxy.core.http.mapback import MapBack
 from proxy.core.limits import DEFAULT_LIMITS
-from proxy.core.mapback import MapBack
 from proxy.core.model import Backend
 from proxy.core.plan import Route
 from tests.traffic.wire import a_plan, build

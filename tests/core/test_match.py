@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.badmessage import BadMessage
+from proxy.core.http.badmessage import BadMessage
 from proxy.core.model import Backend, Reason
 from proxy.core.plan import Identity, Plan, Route, Source
 from tests.core.plans import ask, live, plan, route

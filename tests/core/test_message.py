@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core import message
-from proxy.core.badmessage import BadMessage
-from proxy.core.framing import CHUNKED, NO_BODY, UNTIL_CLOSE
-from proxy.core.message import read_answer_head, read_request_head
+from proxy.core.http import message
+from proxy.core.http.badmessage import BadMessage
+from proxy.core.http.framing import CHUNKED, NO_BODY, UNTIL_CLOSE
+from proxy.core.http.message import read_answer_head, read_request_head
 
 GET = b"GET / HTTP/1.1\r\nHost: shop"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.override import override
-from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
+from proxy.core.telling.pages import PAGE_BYTES, Confirmed, Page, Posted, Roster
 
 
 def board() -> tuple[bytearray, Page[Posted]]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.badmessage import BadMessage
-from proxy.core.path import MOST_PIECES, has_dot_segments_or_empty, normal_path, split_path
+from proxy.core.deciding.path import MOST_PIECES, has_dot_segments_or_empty, normal_path, split_path
+from proxy.core.http.badmessage import BadMessage
 
 PATHS = st.lists(
     st.sampled_from(

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.covering import LiveEntry, LiveLatch, Under
+from proxy.core.deciding.pins import MOST_PINS, PIN_COOKIE, Pinning
+from proxy.core.deciding.signed import LONGEST_TOKEN_BYTES, derive
 from proxy.core.generation import Generation
-from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend, Reason
-from proxy.core.pins import MOST_PINS, PIN_COOKIE, Pinning
 from proxy.core.plan import Flag, new_settings
-from proxy.core.signed import LONGEST_TOKEN_BYTES, derive
+from proxy.core.switches.covering import LiveEntry, LiveLatch, Under
+from proxy.core.switches.latch import Entry, Scope
 from tests.core.plans import NOW_S, area, ask, flag, live, plan, route
 
 KEY = derive(b"a secret of thirty-two bytes at least")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.core.probing import ProbeTally
+from proxy.core.care.probing import ProbeTally
 
 
 def changes(tally: ProbeTally, outcomes: str) -> str:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import read_request_head
+from proxy.core.http.message import read_request_head
+from proxy.core.http.provenance import Provenance
 from proxy.core.plan import Forwarding, Told
-from proxy.core.provenance import Provenance
 
 ALL_ON = Forwarding(x_port="append", forwarded="append")
 NAMES = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.proxyprotocol import LONGEST_BYTES, BadHeader, Told, read_told
+from proxy.core.http.proxyprotocol import LONGEST_BYTES, BadHeader, Told, read_told
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 

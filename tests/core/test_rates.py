@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.care.rates import Pace
 from proxy.core.limits import Rate
-from proxy.core.rates import Pace
 
 _NS = 1_000_000_000
 RATES = st.builds(Rate, st.floats(0.001, 1_000_000), st.integers(1, 50))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.reaching import Dns
-from proxy.core.resolving import NO_ADDRESS, KnownName, Told
+from proxy.core.care.reaching import Dns
+from proxy.core.care.resolving import NO_ADDRESS, KnownName, Told
 
 TERMS = Dns(shortest_s=5.0, longest_s=300.0)
 V4 = st.lists(st.sampled_from(("10.0.0.1", "10.0.0.2", "10.0.0.3")), max_size=3)

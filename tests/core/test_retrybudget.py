@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.reaching import Retries
-from proxy.core.retrybudget import RetryBudget
+from proxy.core.care.reaching import Retries
+from proxy.core.care.retrybudget import RetryBudget
 
 SLOT_S = 0.25
 TERMS = st.builds(

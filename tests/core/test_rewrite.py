@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.badmessage import BadMessage
+from proxy.core.http.badmessage import BadMessage
+from proxy.core.http.rewrite import forward_target, public_path
 from proxy.core.model import Backend
-from proxy.core.rewrite import forward_target, public_path
 from tests.core.plans import ask, live, plan, request, route
 
 

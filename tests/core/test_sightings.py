@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.identity import LONGEST_IDENTITY_BYTES
-from proxy.core.pages import TextPage
-from proxy.core.sightings import LATELY_S, REGIONS_KEPT, REGIONS_PAGE_BYTES, Seen, Sightings
+from proxy.core.deciding.identity import LONGEST_IDENTITY_BYTES
+from proxy.core.telling.pages import TextPage
+from proxy.core.telling.sightings import LATELY_S, REGIONS_KEPT, REGIONS_PAGE_BYTES, Seen, Sightings
 
 
 def page() -> TextPage:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.signed import LONGEST_TOKEN_BYTES, Doubt, Purpose, Signer, Token, derive
+from proxy.core.deciding.signed import LONGEST_TOKEN_BYTES, Doubt, Purpose, Signer, Token, derive
 
 OLD, FRESH = derive(b"the secret of last year, kept until nobody has it"), derive(b"the secret of this year, " * 2)
 NOW_S = 1_700_000_000

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from proxy.core.latch import OPEN, Entry, Latch, Scope
 from proxy.core.model import Backend, Status
 from proxy.core.plan import Area, BackendSpec, Clause, Flag, Identity, Plan, Route, new_settings
-from proxy.core.status import area_statuses, managed_share_bp
+from proxy.core.switches.latch import OPEN, Entry, Latch, Scope
+from proxy.core.telling.status import area_statuses, managed_share_bp
 
 PILOTS_NEW = ("pilots", "new")
 KEY_LEGACY = ("key-accounts", "legacy")

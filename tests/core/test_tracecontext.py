@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import read_request_head
-from proxy.core.tracecontext import TraceContext, context_of, read_traceparent
+from proxy.core.http.message import read_request_head
+from proxy.core.http.tracecontext import TraceContext, context_of, read_traceparent
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = b"00f067aa0ba902b7"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from proxy.core.bucketing import bucket
+from proxy.core.deciding.signed import Purpose, Signer, derive
+from proxy.core.deciding.visitors import VISITOR_COOKIE
 from proxy.core.model import Backend, Reason
 from proxy.core.plan import Identity, new_settings
-from proxy.core.signed import Purpose, Signer, derive
-from proxy.core.visitors import VISITOR_COOKIE
+from proxy.core.targeting.bucketing import bucket
 from tests.core.plans import BY_HEADER, HEADER, NOW_S, ask, flag, live, plan, request, route
 
 KEY = derive(b"a secret of thirty-two bytes at least")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.care.reaching import Patience
+from proxy.core.deciding.waits import waits
 from proxy.core.model import Backend
 from proxy.core.plan import BackendSpec
-from proxy.core.reaching import Patience
-from proxy.core.waits import waits
 from tests.core.plans import area, live, plan, route
 
 SECONDS = st.none() | st.floats(0.1, 100)

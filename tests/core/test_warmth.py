@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.warmth import KEPT_H, Peaks, Seen, warmth
+from proxy.core.care.warmth import KEPT_H, Peaks, Seen, warmth
 
 SEEN = Seen(
     legacy_per_s=200.0,

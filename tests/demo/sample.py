@@ -6,8 +6,8 @@ from functools import cache
 
 from proxy.cli.demo.sample import sample_directory
 from proxy.config.compile import Compiled, compile_files
-from proxy.config.files import read_files
-from proxy.core.decision import Decision
+from proxy.config.text.files import read_files
+from proxy.core.deciding.decision import Decision
 from proxy.core.generation import Generation
 from tests.core.plans import ask, live
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.core.bounded import decode_several
-from proxy.core.freeze import Freeze, Freezes
-from proxy.core.latch import Scope
+from proxy.core.switches.bounded import decode_several
+from proxy.core.switches.freeze import Freeze, Freezes
+from proxy.core.switches.latch import Scope
 from tests.app.node import Node, node
 from tests.docs.following import follow
 from tests.docs.reading import ROOT, blocks

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proxy.config.compile import compile_files
-from proxy.config.fileset import FileSet
-from proxy.core.bucketing import bucket
+from proxy.config.text.fileset import FileSet
 from proxy.core.model import Backend, Reason
+from proxy.core.targeting.bucketing import bucket
 from tests.core.plans import ask, live, plan, route
 from tests.demo.sample import ask_sample
 from tests.docs.reading import ROOT, blocks, table_after

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.core.bounded import decode_several
-from proxy.core.drill import Drill, Drills, FaultKind, read_injection
-from proxy.traffic.drilling import MOST_WAITING
+from proxy.core.switches.bounded import decode_several
+from proxy.core.switches.drill import Drill, Drills, FaultKind, read_injection
+from proxy.traffic.exchanges.drilling import MOST_WAITING
 from tests.app.node import flag, node
 from tests.docs.following import follow
 from tests.docs.reading import ROOT, blocks, table_after

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.core.endpointhealth import Standing
-from proxy.core.faults import Kind, Party, Stage
-from proxy.core.metrics import METRICS
+from proxy.core.care.endpointhealth import Standing
 from proxy.core.model import Backend, Reason
+from proxy.core.telling.faults import Kind, Party, Stage
+from proxy.core.telling.metrics import METRICS
 from tests.docs.reading import ROOT
 
 MONITORING = ROOT / "docs" / "monitoring"

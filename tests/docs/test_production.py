@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from proxy.cli.serve import serve
-from proxy.core.faults import Kind
 from proxy.core.footprint import footprint
 from proxy.core.layout import StateDir
 from proxy.core.model import Backend
 from proxy.core.plan import BackendSpec, Identity, Plan, new_settings
-from proxy.traffic import log
+from proxy.core.telling.faults import Kind
+from proxy.traffic.telling import log
 from tests.docs.reading import ROOT, blocks, table_after
 
 _SPARE_S = 10  # what the supervisor itself gives those who don't end in time: 5 s for workers, 5 s for control

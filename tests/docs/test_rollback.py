@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.core.latch import Scope, decode_latch
+from proxy.core.switches.latch import Scope, decode_latch
 from tests.app.node import flag, node
 from tests.docs.following import follow
 from tests.docs.reading import ROOT, blocks

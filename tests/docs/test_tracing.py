@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 
-from proxy.config.observing import TRACING
-from proxy.traffic import export, spans
+from proxy.config.edges.observing import TRACING
+from proxy.traffic.telling import export, spans
 from tests.docs.reading import ROOT, blocks
 
 _TEXT = (ROOT / "docs" / "tracing.md").read_text()

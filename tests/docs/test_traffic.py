@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from proxy.config.limits import ROWS
-from proxy.core.faults import Fault, Kind, Party, Stage
+from proxy.config.edges.limits import ROWS
 from proxy.core.limits import Limit, Limits
-from proxy.traffic.exchange import IDEMPOTENT
+from proxy.core.telling.faults import Fault, Kind, Party, Stage
+from proxy.traffic.exchanges.exchange import IDEMPOTENT
 from tests.config.reference import with_limits
 
 TEXT = (Path(__file__).parents[2] / "docs" / "traffic.md").read_text()

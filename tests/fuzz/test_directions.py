@@ -12,7 +12,7 @@ from fuzz.parsers import PARSERS, Parser, attempt
 from fuzz.readers import End, read_answer, read_requests
 from fuzz.run import again, run
 from fuzz.seeds import Seed, kept
-from proxy.core.body import Chunks
+from proxy.core.http.body import Chunks
 
 BOTH = pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=list(DIRECTIONS))
 SEEDS = [(direction, seed) for direction in DIRECTIONS.values() for seed in kept(direction.name)]

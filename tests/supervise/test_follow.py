@@ -12,9 +12,9 @@ import pytest
 
 from proxy.core.generation import Generation
 from proxy.core.layout import StateDir
-from proxy.core.pages import PAGE_BYTES, Confirmed, Page, Posted
 from proxy.core.plan import Plan, Segment, TableRef, encode_plan, plan_name
 from proxy.core.table import build_table
+from proxy.core.telling.pages import PAGE_BYTES, Confirmed, Page, Posted
 from proxy.supervise.building import Builder
 from proxy.supervise.follow import Follower, NothingToRun
 from proxy.supervise.saying import Saying

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.bounded import encode_several
-from proxy.core.freeze import Freeze, Freezes, LiveFreeze
-from proxy.core.latch import Scope
 from proxy.core.layout import StateDir
-from proxy.core.pages import PAGE_BYTES, Confirmed, Page
+from proxy.core.switches.bounded import encode_several
+from proxy.core.switches.freeze import Freeze, Freezes, LiveFreeze
+from proxy.core.switches.latch import Scope
+from proxy.core.telling.pages import PAGE_BYTES, Confirmed, Page
 from proxy.supervise.boot import boot_id
 from proxy.supervise.freezewatch import FreezeWatch
 from proxy.supervise.saying import Saying

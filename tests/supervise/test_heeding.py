@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.core.pages import NAMES_PAGE_BYTES, PROBES_PAGE_BYTES, Page, Probed, Resolved
+from proxy.core.telling.pages import NAMES_PAGE_BYTES, PROBES_PAGE_BYTES, Page, Probed, Resolved
 from proxy.supervise.heeded import name_watch, probe_watch
 from proxy.supervise.heeding import SILENT_LOOKS
 

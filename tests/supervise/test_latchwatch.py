@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.covering import LiveLatch, Under
 from proxy.core.generation import Generation
-from proxy.core.latch import Entry, Held, Latch, Scope, encode_held, encode_latch
 from proxy.core.layout import StateDir
-from proxy.core.pages import LATCH_PAGE_BYTES, PAGE_BYTES, Confirmed, Page, Posted, TextPage
 from proxy.core.plan import Plan, encode_plan, plan_name
+from proxy.core.switches.covering import LiveLatch, Under
+from proxy.core.switches.latch import Entry, Held, Latch, Scope, encode_held, encode_latch
+from proxy.core.telling.pages import LATCH_PAGE_BYTES, PAGE_BYTES, Confirmed, Page, Posted, TextPage
 from proxy.supervise.building import Builder
 from proxy.supervise.follow import Follower
 from proxy.supervise.latchwatch import LatchWatch

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proxy.core.counters import Counters
 from proxy.core.layout import StateDir
-from proxy.core.pages import PAGE_BYTES, PROBES_PAGE_BYTES
+from proxy.core.telling.counters import Counters
+from proxy.core.telling.pages import PAGE_BYTES, PROBES_PAGE_BYTES
 from proxy.supervise.assignment import Assignment, Settings
 from proxy.supervise.children import Backoff, Stillness, python_command
 from proxy.supervise.mapped import complete_run, map_page, misfit, page_layout, prepare_run, remove_run

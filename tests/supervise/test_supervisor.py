@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.latch import Held, Latch, encode_held
 from proxy.core.layout import StateDir
-from proxy.core.pages import Confirmed, Page, TextPage
+from proxy.core.switches.latch import Held, Latch, encode_held
+from proxy.core.telling.pages import Confirmed, Page, TextPage
 from proxy.supervise.assignment import Settings
 from proxy.supervise.children import Child
 from proxy.supervise.lock import take_state

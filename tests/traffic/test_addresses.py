@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from proxy.core.reaching import EndpointCare
+from proxy.core.care.reaching import EndpointCare
 from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
 
 pytestmark = pytest.mark.skipif(

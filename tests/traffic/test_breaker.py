@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from proxy.core.care.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from proxy.core.model import Backend
-from proxy.core.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.test_queue import busy, get, waits

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.core import message
+from proxy.core.care.reaching import QueueCare
+from proxy.core.http import message
 from proxy.core.limits import Limits
-from proxy.core.reaching import QueueCare
 from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually, full_backlog
 
@@ -470,7 +470,7 @@ def test_a_defect_of_ours_is_told_as_ours_and_ends_one_exchange_alone(
 
     with node.client() as client, node.client() as another:
         with monkeypatch.context() as broken:
-            broken.setattr("proxy.traffic.exchange.decide", breaks)
+            broken.setattr("proxy.traffic.exchanges.exchange.decide", breaks)
             client.send(GET)
             answer = client.rest()
         assert (answer[9:12], fault_of(answer)) == (b"500", b"proxy-request-failed")
@@ -479,7 +479,7 @@ def test_a_defect_of_ours_is_told_as_ours_and_ends_one_exchange_alone(
         with legacy.accept() as backend:
             backend.head()
             with monkeypatch.context() as broken:
-                broken.setattr("proxy.traffic.answer.read_answer_head", breaks)
+                broken.setattr("proxy.traffic.exchanges.answer.read_answer_head", breaks)
                 backend.send(OK)
                 assert another.rest()[9:12] == b"500"
     assert node.do(lambda: node.traffic.in_flight) == 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from proxy.core.covering import LiveEntry, LiveLatch, Under
-from proxy.core.latch import Entry, Scope
 from proxy.core.model import Backend
 from proxy.core.plan import Route
+from proxy.core.switches.covering import LiveEntry, LiveLatch, Under
+from proxy.core.switches.latch import Entry, Scope
 from tests.traffic.wire import OK, Node, RawBackend, a_plan, build, eventually, full_backlog
 
 NEW = b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n"

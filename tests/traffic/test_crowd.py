@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.limits import Limit, Limits
 from proxy.core.plan import Identity, Listener
-from proxy.traffic.crowd import site_of
+from proxy.traffic.clients.crowd import site_of
 from proxy.traffic.limits import affordable_connections
 from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, build, eventually, full_backlog
 

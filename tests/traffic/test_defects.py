@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.core import message
+from proxy.core.care.reaching import QueueCare
+from proxy.core.http import message
 from proxy.core.limits import Limits
 from proxy.core.model import Backend
-from proxy.core.reaching import QueueCare
-from proxy.traffic.client import ClientConnection
-from proxy.traffic.endpoint import Endpoint
-from proxy.traffic.exchange import Exchange
-from proxy.traffic.load import Load
-from proxy.traffic.observers import Observers
+from proxy.traffic.backends.endpoint import Endpoint
+from proxy.traffic.backends.load import Load
+from proxy.traffic.clients.client import ClientConnection
+from proxy.traffic.exchanges.exchange import Exchange
+from proxy.traffic.telling.observers import Observers
 from tests.traffic.wire import OK, Node, RawBackend, eventually
 
 pytestmark = pytest.mark.skipif(

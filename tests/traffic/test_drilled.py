@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.core.covering import LiveEntry, LiveLatch, Under
-from proxy.core.drill import Drill, LiveDrill, read_injection
-from proxy.core.latch import Entry, Scope
+from proxy.core.care.reaching import EndpointCare
 from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Area, Identity, Route, Source
-from proxy.core.reaching import EndpointCare
-from proxy.traffic.drilling import Drilling
+from proxy.core.switches.covering import LiveEntry, LiveLatch, Under
+from proxy.core.switches.drill import Drill, LiveDrill, read_injection
+from proxy.core.switches.latch import Entry, Scope
+from proxy.traffic.exchanges.drilling import Drilling
 from tests.traffic.test_frozen import freeze
 from tests.traffic.wire import OK, Node, RawBackend, eventually
 

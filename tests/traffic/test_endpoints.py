@@ -8,9 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxy.core.endpointhealth import Standing
-from proxy.core.reaching import BreakerCare, EndpointCare
-from proxy.core.websocket import SWITCH_HEAD, accept
+from proxy.core.care.endpointhealth import Standing
+from proxy.core.care.reaching import BreakerCare, EndpointCare
+from proxy.core.http.websocket import SWITCH_HEAD, accept
 from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, eventually, full_backlog
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"

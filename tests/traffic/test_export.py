@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from proxy.core.plan import Area, Clause, Flag, Identity, Plan, Route, Source, Tracing
-from proxy.traffic import export
+from proxy.traffic.telling import export
 from tests.traffic.wire import OK, Node, RawBackend, a_plan, build, eventually
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from proxy.core.care.probing import endpoint_name
+from proxy.core.care.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Area, Route
-from proxy.core.probing import endpoint_name
-from proxy.core.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_queue import busy, waits
 from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually

@@ -6,8 +6,8 @@ import json
 import time
 from collections.abc import Callable
 
-from proxy.core.freeze import Freeze, LiveFreeze
-from proxy.core.latch import Scope
+from proxy.core.switches.freeze import Freeze, LiveFreeze
+from proxy.core.switches.latch import Scope
 from tests.traffic.test_tunnels import passes, tunnel
 from tests.traffic.wire import OK, Node, RawBackend, eventually, full_backlog
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.footprint import SHAPES_BYTES
-from proxy.core.forwarding import LONGEST_SHAPE_BYTES, RequestEditor
-from proxy.core.message import read_request_head
+from proxy.core.http.forwarding import LONGEST_SHAPE_BYTES, RequestEditor
+from proxy.core.http.message import read_request_head
 from proxy.core.model import Backend
 from proxy.core.plan import Identity, Route, Source
 from tests.traffic.wire import OK, Node, RawBackend, undated

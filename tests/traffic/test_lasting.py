@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from proxy.core.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
-from proxy.core.decision import Decision, decide
-from proxy.core.latch import Entry, Scope
-from proxy.core.message import read_request_head
-from proxy.traffic.lasting import Lasting
+from proxy.core.deciding.decision import Decision, decide
+from proxy.core.http.message import read_request_head
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
+from proxy.core.switches.latch import Entry, Scope
+from proxy.traffic.exchanges.lasting import Lasting
 from tests.traffic.wire import a_plan, build
 from tests.waiting import until_async
 

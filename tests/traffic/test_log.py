@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from proxy.core.plan import Identity, Source
-from proxy.traffic import log
-from proxy.traffic.log import AccessLog
+from proxy.traffic.telling import log
+from proxy.traffic.telling.log import AccessLog
 from tests.traffic.wire import OK, Node, RawBackend, eventually
 
 HIGH = 1024  # what `select` doesn't take

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.core.pages import TextPage
 from proxy.core.plan import Identity, Source
-from proxy.core.sightings import Seen
+from proxy.core.telling.pages import TextPage
+from proxy.core.telling.sightings import Seen
 from tests.traffic.test_tunnels import stream
 from tests.traffic.wire import OK, Node, RawBackend, a_plan, build, eventually
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from proxy.core.bucketing import bucket
+from proxy.core.deciding.signed import derive
 from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Area, Clause, Flag, Identity, Route, Source
-from proxy.core.signed import derive
+from proxy.core.targeting.bucketing import bucket
 from tests.traffic.wire import Node, RawBackend, a_plan
 
 KEY = derive(b"a secret of thirty-two bytes at least")

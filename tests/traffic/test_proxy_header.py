@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.plan import Identity, Listener, ListenerTls
-from proxy.traffic.client import ClientConnection
+from proxy.traffic.clients.client import ClientConnection
 from tests.certificates import Authority
 from tests.traffic.wire import OK, PATIENCE_S, Node, RawBackend, Wire, eventually
 

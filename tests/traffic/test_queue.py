@@ -10,14 +10,14 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from proxy.core import message
-from proxy.core.covering import LiveEntry, LiveLatch, Under
-from proxy.core.faults import Kind
-from proxy.core.latch import Entry, Scope
+from proxy.core.care.reaching import BreakerCare, Patience, QueueCare
+from proxy.core.http import message
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Identity, Route, Source
-from proxy.core.reaching import BreakerCare, Patience, QueueCare
-from proxy.traffic.waiting import Waiting
+from proxy.core.switches.covering import LiveEntry, LiveLatch, Under
+from proxy.core.switches.latch import Entry, Scope
+from proxy.core.telling.faults import Kind
+from proxy.traffic.backends.waiting import Waiting
 from tests.traffic.test_broken import fault_of
 from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, eventually

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from proxy.core.model import Backend
+from proxy.traffic.backends.reach import Reach
 from proxy.traffic.limits import ticks
-from proxy.traffic.reach import Reach
 from tests.traffic.wire import Node, RawBackend
 
 NEW = b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n"

@@ -12,9 +12,9 @@ from contextlib import suppress
 
 import pytest
 
+from proxy.core.care.reaching import BreakerCare, EndpointCare, Retries
 from proxy.core.model import Backend
-from proxy.core.reaching import BreakerCare, EndpointCare, Retries
-from proxy.traffic.exchange import IDEMPOTENT
+from proxy.traffic.exchanges.exchange import IDEMPOTENT
 from proxy.traffic.limits import TICK_S
 from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.limits import Limit, Limits
-from proxy.traffic.pace import Pace
+from proxy.traffic.exchanges.pace import Pace
 from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
 
 Start = Callable[..., Node]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from proxy.core.latch import Scope
 from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Area, Route
+from proxy.core.switches.latch import Scope
 from tests.traffic.test_drilled import BY_HEADER, GET, Drilled, drill, roll_back
 from tests.traffic.wire import OK, Node, RawBackend, eventually
 

@@ -7,9 +7,9 @@ from bisect import bisect_left
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.counters import PAGE_BYTES, Counters
 from proxy.core.model import Backend
-from proxy.traffic.timings import BOUNDS_US, Timings
+from proxy.core.telling.counters import PAGE_BYTES, Counters
+from proxy.traffic.telling.timings import BOUNDS_US, Timings
 from tests.traffic.test_tunnels import stream, tunnel
 from tests.traffic.wire import Node, RawBackend, eventually
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from proxy.core.body import LINES_A_TURN
+from proxy.core.http.body import LINES_A_TURN
+from proxy.core.http.websocket import accept
 from proxy.core.limits import Limits
 from proxy.core.plan import BackendTls
-from proxy.core.websocket import accept
 from tests.certificates import Authority, raise_at_bare_end
 from tests.traffic.wire import PATIENCE_S, Node, RawBackend, Wire, a_plan
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.http.websocket import accept
 from proxy.core.limits import Limits
 from proxy.core.plan import Listener, ListenerTls
-from proxy.core.websocket import accept
 from proxy.traffic.limits import WATER_BYTES
 from tests.certificates import Authority, raise_at_bare_end
 from tests.traffic.wire import PATIENCE_S, Node, RawBackend, Wire, a_plan, eventually

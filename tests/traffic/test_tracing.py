@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from proxy.core.covering import LiveLatch
 from proxy.core.plan import Identity, Tracing
-from proxy.traffic.tracing import Tracer
+from proxy.core.switches.covering import LiveLatch
+from proxy.traffic.telling.tracing import Tracer
 from tests.traffic.wire import OK, Node, RawBackend, a_plan, build
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from proxy.core.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
-from proxy.core.latch import Entry, Scope
+from proxy.core.care.reaching import QueueCare
+from proxy.core.http.websocket import accept
 from proxy.core.limits import Limits
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Identity, Route, Segment, Source
-from proxy.core.reaching import QueueCare
-from proxy.core.websocket import accept
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK, LiveEntry, LiveLatch, Under
+from proxy.core.switches.latch import Entry, Scope
 from tests.traffic.test_leaving import FLAT_BYTES, fill
 from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, build, eventually
 

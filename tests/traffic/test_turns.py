@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from proxy.core.body import LINES_A_TURN
+from proxy.core.http.body import LINES_A_TURN
 from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"

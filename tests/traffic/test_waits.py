@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from proxy.core.care.reaching import Patience
 from proxy.core.model import Backend
 from proxy.core.plan import Area, Route
-from proxy.core.reaching import Patience
 from proxy.traffic.limits import ticks
 from tests.traffic.wire import OK, Node, RawBackend, eventually, full_backlog
 

@@ -16,8 +16,8 @@ from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, Inv
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from proxy.core.covering import LiveEntry, LiveLatch, Under
-from proxy.core.latch import Entry, Scope
+from proxy.core.switches.covering import LiveEntry, LiveLatch, Under
+from proxy.core.switches.latch import Entry, Scope
 from tests.traffic.wire import Node
 
 BIG = "ä" * 2_000_000

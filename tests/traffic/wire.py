@@ -16,11 +16,8 @@ from typing import Any, Self, TypeVar
 
 import uvloop
 
-from proxy.core.counters import PAGE_BYTES, Counters
-from proxy.core.covering import NOTHING_ROLLED_BACK, LiveLatch
 from proxy.core.generation import Generation, assemble
 from proxy.core.model import Backend
-from proxy.core.pages import TextPage
 from proxy.core.plan import (
     Area,
     BackendSpec,
@@ -33,10 +30,13 @@ from proxy.core.plan import (
     new_settings,
     plan_name,
 )
-from proxy.core.sightings import REGIONS_PAGE_BYTES
-from proxy.traffic.log import AccessLog
+from proxy.core.switches.covering import NOTHING_ROLLED_BACK, LiveLatch
+from proxy.core.telling.counters import PAGE_BYTES, Counters
+from proxy.core.telling.pages import TextPage
+from proxy.core.telling.sightings import REGIONS_PAGE_BYTES
+from proxy.traffic.backends.tls import PathOf, load_credentials
 from proxy.traffic.server import Traffic
-from proxy.traffic.tls import PathOf, load_credentials
+from proxy.traffic.telling.log import AccessLog
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""From files to what workers run: read, posted, confirmed, remembered."""

@@ -1,0 +1,1 @@
+"""Names and probes: where endpoints are, and whether they answer."""

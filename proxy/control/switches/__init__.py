@@ -1,0 +1,1 @@
+"""What a command puts in force for everybody at once: rollbacks, freezes, drills."""

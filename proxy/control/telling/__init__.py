@@ -1,0 +1,1 @@
+"""What control tells people and scripts: status, metrics, why a request goes where it goes."""

@@ -1,0 +1,1 @@
+"""Who asks, which route is theirs, and which of the two systems answers."""

@@ -1,0 +1,1 @@
+"""What somebody puts in force by one command, for everybody at once: rollbacks, freezes, drills."""

@@ -1,0 +1,1 @@
+"""Flags, as flagd understands them, lowered to what is asked for each request."""

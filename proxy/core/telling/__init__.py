@@ -1,0 +1,1 @@
+"""What is counted, noted and called by a name, for people and for other processes."""

@@ -1,0 +1,1 @@
+"""What becomes known of the traffic: log, counts, times, traces."""
