@@ -19,6 +19,7 @@ ALL: Final[Sequence[tuple[Act, int]]] = (
     (drills.rehearsal, 1),
     (floods.flood, 2),
     (floods.crowd, 2),
+    (floods.idlers, 1),
     (deaths.backend_killed, 4),
     (deaths.backend_hung, 2),
     (deaths.backend_gone, 2),

@@ -15,6 +15,8 @@ NAME: Final = "shop.test"
 NAMED: Final = "legacy"
 PROBED: Final = "new"
 """The system that is probed."""
+CONNECTIONS: Final = 200
+"""Of clients, on all workers: more than everybody together makes who asks."""
 DRAIN_S: Final = 2.0
 """In which a rollback ends WebSockets and event streams."""
 
@@ -48,6 +50,7 @@ areas:
     rate: {{account: 20/s, burst: 40}}
     routes: [{{path: "/reports/**", to: legacy}}]
 otherwise: legacy
+limits: {{connections: 200}}
 rollback_drain: 2s
 cache: off
 """
