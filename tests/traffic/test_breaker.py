@@ -11,10 +11,9 @@ import pytest
 
 from proxy.core.care.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from proxy.core.model import Backend
-from tests.traffic.test_broken import fault_of
 from tests.traffic.test_choosing import EVERYTHING
 from tests.traffic.test_queue import busy, get, waits
-from tests.traffic.wire import OK, Node, RawBackend, a_plan, eventually, full_backlog
+from tests.traffic.wire import OK, Node, RawBackend, a_plan, eventually, fault_of, full_backlog
 
 UNAVAILABLE = b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"
 HELD_OFF = EndpointCare(first_s=3600.0, longest_s=3600.0)

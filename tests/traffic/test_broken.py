@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import resource
 import socket
@@ -15,15 +14,9 @@ import pytest
 
 from proxy.core.care.reaching import QueueCare
 from proxy.core.http import message
-from proxy.core.limits import Limits
-from tests.traffic.test_choosing import EVERYTHING
-from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually, full_backlog
+from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually, fault_of
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
-
-
-def fault_of(head: bytes) -> bytes:
-    return head.partition(b"X-Strangler-Error: ")[2].partition(b"\r\n")[0]
 
 
 @pytest.mark.parametrize(
@@ -218,157 +211,6 @@ def test_a_backend_that_resets_an_answer_without_length_does_not_end_it(node: No
         assert client.rest() == b""
 
 
-def test_a_stale_connection_is_replaced_without_the_client_noticing(node: Node, legacy: RawBackend) -> None:
-    with node.client() as client:
-        client.send(GET)
-        backend = legacy.accept()
-        backend.head()
-        backend.send(OK)
-        client.answer()
-        client.send(b"PUT /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 3\r\n\r\nabc")
-        backend.head()
-        backend.reset()
-        with legacy.accept() as backend:
-            assert backend.head().startswith(b"PUT /x ")
-            assert backend.exactly(3) == b"abc"
-            backend.send(OK)
-            assert client.answer()[0] == 200
-    assert node.count("strangler_retries_total") == 1
-
-
-@pytest.mark.parametrize(("method", "status"), [(b"GET", 200), (b"POST", 408)])
-def test_a_kept_connection_that_ends_with_a_408_was_stale(
-    node: Node, legacy: RawBackend, method: bytes, status: int
-) -> None:
-    with node.client() as client:
-        client.send(GET)
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            client.answer()
-            client.send(method, b" / HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nhi")
-            backend.head()
-            backend.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-            if status == 200:
-                with legacy.accept() as another:
-                    assert another.until(b"\r\n\r\nhi").startswith(method)
-                    another.send(OK)
-                    assert client.answer()[0] == 200
-            else:
-                assert client.answer()[0] == 408
-            assert backend.ends()
-    assert node.count("strangler_retries_total") == (status == 200)
-
-
-@pytest.mark.parametrize(("method", "status"), [(b"GET", 200), (b"PUT", 502)])
-def test_after_a_rollback_a_stale_connection_sends_only_safe_methods_to_the_other_system(
-    node: Node, legacy: RawBackend, new: RawBackend, method: bytes, status: int
-) -> None:
-    with node.client() as client:
-        client.send(b"GET /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
-        backend = new.accept()
-        backend.head()
-        backend.send(OK)
-        client.answer()
-        client.send(method, b" /new/ HTTP/1.1\r\nHost: shop\r\n\r\n")
-        backend.head()
-        node.do(lambda: setattr(node, "latch", EVERYTHING))
-        backend.reset()
-        if status == 200:
-            legacy.serves(client)
-        else:
-            assert client.answer()[0] == status
-            assert not legacy.has_caller()
-
-
-@pytest.mark.parametrize(("method", "status"), [(b"PUT", 502), (b"GET", 200)])
-def test_a_rollback_while_a_stale_connection_is_replaced_has_nothing_done_by_both_systems(
-    node: Node, legacy: RawBackend, new: RawBackend, method: bytes, status: int
-) -> None:
-    ask = method + b" /new/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n"
-    with node.client() as client:
-        client.send(ask)
-        with new.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            client.answer()
-            open_, asked = node.traffic.latch(), itertools.count()
-            # The rollback falls after it was decided that the request goes out again, and before it does.
-            node.do(lambda: setattr(node.traffic, "latch", lambda: open_ if next(asked) < 2 else EVERYTHING))
-            client.send(ask)
-            backend.head()
-        if status == 200:
-            with legacy.accept() as other:
-                assert other.head().startswith(b"GET /new/ ")
-                other.send(OK)
-                assert client.answer()[0] == status
-        else:
-            assert client.answer()[0] == status
-    assert not legacy.has_caller()
-
-
-def test_what_may_not_happen_twice_is_not_sent_twice(node: Node, legacy: RawBackend) -> None:
-    with node.client() as client:
-        client.send(GET)
-        backend = legacy.accept()
-        backend.head()
-        backend.send(OK)
-        client.answer()
-        client.send(b"POST /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 3\r\n\r\nabc")
-        backend.head()
-        backend.leave()
-        status, head, _ = client.answer()
-    assert (status, fault_of(head)) == (502, b"legacy-head-cut")
-    assert not legacy.has_caller()
-
-
-def test_a_fresh_connection_that_breaks_is_not_tried_again(node: Node, legacy: RawBackend) -> None:
-    with node.client() as client:
-        client.send(GET)
-        backend = legacy.accept()
-        backend.head()
-        backend.leave()
-        assert client.answer()[0] == 502
-    assert not legacy.has_caller()
-
-
-@pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n"])
-def test_an_idle_connection_that_speaks_or_ends_is_never_lent_again(
-    node: Node, legacy: RawBackend, last_words: bytes
-) -> None:
-    with node.client() as client:
-        client.send(GET)
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            client.answer()
-            if last_words:
-                backend.send(last_words)
-                assert backend.ends()
-        eventually(lambda: node.count("strangler_backend_connections_open{") == 0, "the idle connection ends")
-        client.send(GET)
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert client.answer()[2] == b"ok"
-    assert node.count("strangler_retries_total") == 0
-
-
-def test_bytes_behind_an_answer_are_not_taken_for_the_next_one(node: Node, legacy: RawBackend) -> None:
-    with node.client() as client:
-        client.send(GET)
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(OK, b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
-            assert client.answer()[2] == b"ok"
-            assert backend.ends()
-        client.send(GET)
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            assert client.answer()[2] == b"ok"
-
-
 def test_a_full_backend_is_told_with_when_to_come_back(start: Callable[..., Node], legacy: RawBackend) -> None:
     node = start(legacy_options={"max_in_flight": 3, "queue": QueueCare(most=0)}, share=2)
     with node.client() as first, node.client() as second, node.client() as third:
@@ -387,78 +229,6 @@ def test_a_full_backend_is_told_with_when_to_come_back(start: Callable[..., Node
             backend.head()
             backend.send(OK)
             assert third.answer()[0] == 200
-
-
-def test_a_silent_backend_is_a_gateway_timeout(start: Callable[..., Node], legacy: RawBackend) -> None:
-    node = start(legacy_options={"timeout_s": 0.1})
-    with node.client() as client:
-        client.send(GET)
-        with legacy.accept() as backend:
-            status, head, _ = client.answer()
-            assert (status, fault_of(head)) == (504, b"legacy-head-timeout")
-            assert backend.ends()
-
-
-def test_silence_within_an_answer_cuts_it(start: Callable[..., Node], legacy: RawBackend) -> None:
-    node = start(legacy_options={"timeout_s": 0.1})
-    with node.client() as client:
-        client.send(GET)
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
-            assert client.rest().endswith(b"half")
-            (line,) = node.log_lines(1)
-    assert json.loads(line)["fault"] == "legacy-body-timeout"
-
-
-def test_a_total_limit_ends_what_never_falls_silent(start: Callable[..., Node], legacy: RawBackend) -> None:
-    node = start(legacy_options={"timeout_s": 60.0, "total_s": 0.2})
-    with node.client() as client:
-        client.send(GET)
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            try:
-                while True:
-                    backend.send(b"1\r\nx\r\n")
-                    client.exactly(6 if client.buffer else 1)
-            except (OSError, EOFError):
-                pass
-    (line,) = node.log_lines(1)
-    assert json.loads(line)["fault"] == "legacy-body-timeout"
-
-
-def test_a_client_that_does_not_send_its_body_is_the_one_who_is_late(
-    start: Callable[..., Node], legacy: RawBackend
-) -> None:
-    node = start(limits=Limits(body_s=0.1))
-    with node.client() as client:
-        client.send(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\nhalf")
-        with legacy.accept() as backend:
-            backend.head()
-            answer = client.rest()
-            assert (answer[9:12], fault_of(answer)) == (b"408", b"client-body-timeout")
-            assert backend.ends()
-    assert node.count('strangler_faults_total{party="legacy"') == 0
-
-
-def test_a_head_that_does_not_come_and_a_client_that_asks_nothing_are_ended(start: Callable[..., Node]) -> None:
-    node = start(limits=Limits(head_s=0.1, idle_s=0.1))
-    with node.client() as idle, node.client() as slow:
-        slow.send(b"GET / HTTP/1.1\r\n")
-        assert slow.rest()[9:12] == b"408"
-        assert idle.rest() == b""
-
-
-def test_a_connection_that_rested_too_long_is_closed(start: Callable[..., Node], legacy: RawBackend) -> None:
-    node = start(limits=Limits(backend_idle_s=0.1))
-    with node.client() as client:
-        client.send(GET)
-        with legacy.accept() as backend:
-            backend.head()
-            backend.send(OK)
-            client.answer()
-            assert backend.ends() == "closed"
 
 
 @pytest.mark.skipif(message.__file__.endswith(".so"), reason="compiled modules call each other without asking a name")
@@ -483,15 +253,6 @@ def test_a_defect_of_ours_is_told_as_ours_and_ends_one_exchange_alone(
                 backend.send(OK)
                 assert another.rest()[9:12] == b"500"
     assert node.do(lambda: node.traffic.in_flight) == 0
-
-
-def test_a_connection_that_cannot_be_made_in_time_is_a_gateway_timeout(start: Callable[..., Node]) -> None:
-    with full_backlog() as url:
-        node = start(legacy=url, legacy_options={"connect_s": 0.05})
-        with node.client() as client:
-            client.send(GET)
-            status, head, _ = client.answer()
-    assert (status, fault_of(head)) == (504, b"legacy-connect-timeout")
 
 
 def test_a_connection_that_is_made_just_too_late_is_closed_and_counted_as_closed(

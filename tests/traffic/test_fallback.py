@@ -12,9 +12,8 @@ from proxy.core.care.probing import endpoint_name
 from proxy.core.care.reaching import BreakerCare, EndpointCare, QueueCare, Retries
 from proxy.core.model import Backend, Fallback
 from proxy.core.plan import Area, Route
-from tests.traffic.test_broken import fault_of
 from tests.traffic.test_queue import busy, waits
-from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, eventually, fault_of
 
 LONG = BreakerCare(least=1, first_s=3600.0, longest_s=3600.0)
 OFF = BreakerCare(share_bp=0)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from proxy.core.switches.freeze import Freeze, LiveFreeze
 from proxy.core.switches.latch import Scope
-from tests.traffic.test_tunnels import passes, tunnel
+from tests.traffic.lasting import passes, tunnel
 from tests.traffic.wire import OK, Node, RawBackend, eventually, full_backlog
 
 POST = b"POST /new/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 3\r\n\r\nabc"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from proxy.core.plan import Identity, Source
 from proxy.core.telling.pages import TextPage
 from proxy.core.telling.sightings import Seen
-from tests.traffic.test_tunnels import stream
+from tests.traffic.lasting import stream
 from tests.traffic.wire import OK, Node, RawBackend, a_plan, build, eventually
 
 BY_COOKIE = Identity(region=(Source(source="cookie", name="region", place="-"),))

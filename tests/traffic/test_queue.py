@@ -18,9 +18,8 @@ from proxy.core.switches.covering import LiveEntry, LiveLatch, Under
 from proxy.core.switches.latch import Entry, Scope
 from proxy.core.telling.faults import Kind
 from proxy.traffic.backends.waiting import Waiting
-from tests.traffic.test_broken import fault_of
 from tests.traffic.test_choosing import EVERYTHING
-from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, eventually
+from tests.traffic.wire import OK, Node, RawBackend, Wire, a_plan, eventually, fault_of
 
 BY_HEADER = Identity(trusted_from=("127.0.0.0/8",), account=(Source(source="header", name="x-account-id", place="-"),))
 PATIENT = QueueCare(wait_s=3600.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from proxy.core.model import Backend
 from proxy.core.telling.counters import PAGE_BYTES, Counters
 from proxy.traffic.telling.timings import BOUNDS_US, Timings
-from tests.traffic.test_tunnels import stream, tunnel
+from tests.traffic.lasting import stream, tunnel
 from tests.traffic.wire import Node, RawBackend, eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"

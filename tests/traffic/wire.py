@@ -57,6 +57,11 @@ def eventually(condition: Callable[[], T | None], what: str) -> T:
     return found
 
 
+def fault_of(head: bytes) -> bytes:
+    """What an answer of the proxy's own says is at fault."""
+    return head.partition(b"X-Strangler-Error: ")[2].partition(b"\r\n")[0]
+
+
 def undated(answer: bytes) -> bytes:
     """An answer without the Date that the proxy adds where the backend gave none."""
     return re.sub(rb"\r\nDate: [^\r]+", b"", answer, count=1)
