@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from proxy.cli.render import scope_text
+from proxy.cli.scopes import scope_text
 
 _NOTICED = {
     "errors": "over 5 % of the area's requests fail (StranglerAreaFailsOnNew counts from here)",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from proxy.cli.drilltext import drill_text
+from proxy.cli.scopes import scope_text
 from proxy.cli.warm import warm_text
 
 _SAID = {
@@ -144,17 +146,10 @@ def _latch_lines(latch: dict[str, Any]) -> Iterator[str]:
         yield f"the latch is in force, but not on the disk: {latch['trouble']}"
 
 
-def scope_text(scope: dict[str, str | None]) -> str:
-    """A scope as people say it."""
-    return ", ".join(f"{key} {value}" for key, value in scope.items() if value is not None) or "everything"
-
-
 def _status_lines(report: dict[str, Any]) -> Iterator[str]:
     yield from _latch_lines(report["latch"])
     yield from _freeze_lines(report["freezes"])
     if report["drills"]:
-        from proxy.cli.drilltext import drill_text
-
         yield from map(drill_text, report["drills"])
     yield f"latch: epoch {report['latch']['epoch']}" + (
         "" if report["latch"]["rollbacks"] else ", nothing is rolled back"

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from proxy.cli.options import Failed, files_options, json_option, state_option
+from proxy.cli.scopes import scope_text
 
 _NOT_SURE: Final = 3
 _CONTROL_ANSWERS_WITHIN_S: Final = 4.0  # the workers' 2 s, and the disk's
@@ -203,8 +204,6 @@ def _show(answer: dict[str, Any], *, as_json: bool, by_control: bool) -> None:
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
-    from proxy.cli.render import scope_text
-
     entry = answer["entry"]
     thrown = answer["action"] == "rollback"
     if answer.get("legacy_warm") is not None:
